@@ -1,0 +1,71 @@
+"""The public Python API."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from os import PathLike, fspath
+from typing import TypeVar
+
+from normcheck.engine import DEFAULT_TIMEOUT, Options, run
+from normcheck.errors import UnknownNameError
+from normcheck.model import DType, Method, Mode, Report
+from normcheck.plan import Selection, parse_groups
+
+Name = TypeVar("Name", Method, DType, Mode)
+
+
+def compare(
+    method: str | Iterable[str] | None = None,
+    *,
+    backends: Iterable[str] = (),
+    fixtures: Iterable[str | PathLike[str]] = (),
+    dtype: str | Iterable[str] = "float32",
+    mode: str = "train",
+    eps: float | None = None,
+    num_groups: int | None = None,
+    groups: str | Sequence[Sequence[int]] | None = None,
+    normalized_ndim: int | None = None,
+    channel_axis: int | None = None,
+    max_backward_error: float | None = None,
+    strict: bool = False,
+    timeout: float = DEFAULT_TIMEOUT,
+) -> Report:
+    """Compare backends with the oracle and with each other, as ``normcheck compare`` does.
+
+    ``method`` is one or several of batch, layer, instance, group; None is all. ``backends`` and
+    ``fixtures`` take what ``--backend`` and ``--fixture`` take: a built-in's name or
+    ``[ALIAS=]HOST:TARGET``; a name, a tag or a path. None of them means every usable built-in, and the
+    core fixtures. ``groups`` is a partition of the channels, ``[[0, 1], [2]]`` or ``"0,1|2"``.
+    Parameters left at None are the fixture's own, or the defaults. ``timeout`` is in seconds for one case,
+    ``max_backward_error`` in unit roundoffs; it replaces the bound that is derived from n.
+
+    Each backend runs in a process of its own, so nothing that it does can harm the caller. The report's
+    ``verdict`` is the worst one, and its ``exit_code`` what the command would have returned.
+
+    Raises :class:`normcheck.NormcheckError` for names, parameters, fixtures and targets that cannot be
+    used. A backend that is unavailable, crashes or hangs is no exception but a verdict.
+    """
+    methods = () if method is None else (method,) if isinstance(method, str) else tuple(method)
+    dtypes = (dtype,) if isinstance(dtype, str) else tuple(dtype)
+    partition = parse_groups(groups) if isinstance(groups, str) else groups
+    selection = Selection(
+        methods=tuple(named(Method, name, "method") for name in methods),
+        fixtures=tuple(fspath(fixture) for fixture in fixtures),
+        dtypes=tuple(named(DType, name, "dtype") for name in dtypes),
+        mode=named(Mode, mode, "mode"),
+        eps=eps,
+        num_groups=num_groups,
+        groups=None if partition is None else tuple(tuple(group) for group in partition),
+        normalized_ndim=normalized_ndim,
+        channel_axis=channel_axis,
+    )
+    options = Options(timeout=timeout, max_backward_error=max_backward_error, strict=strict)
+    return run(selection, tuple(backends), options)
+
+
+def named(kind: type[Name], name: str, what: str) -> Name:
+    """The member of an enumeration, or an error that names the valid ones."""
+    try:
+        return kind(name)
+    except ValueError:
+        raise UnknownNameError(what, name, list(kind)) from None

@@ -1,0 +1,275 @@
+"""Judge one array against the oracle: arrays in, frozen figures out; nothing is read, written or logged.
+
+The verdict has no hand-picked tolerance. The backward error β answers "for inputs that differ from these by
+how many roundings is the result exactly right?": with u the unit roundoff, it is the root of
+
+    max(0, |actual - oracle| - ρ) = β·u·cond + (β·u)²·cond₂
+
+and PASS is β <= 16 + √n, the probabilistic bound of a sum of n numbers (N. J. Higham, T. Mary, "A new
+approach to probabilistic rounding error analysis", 2019) plus a handful of other operations; LOOSE is
+β <= 16 + n, beyond which no order of summation can be the excuse. ρ is what writing the result down costs:
+half a unit of the last printed decimal for printed values, 0 for results in the working precision.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from normcheck.model import DType, Verdict, Worst
+from normcheck.oracle import Truth
+
+Array = NDArray[np.float64]
+Floats = NDArray[np.floating]
+BLOCK = 16_384  # elements; the float64 temporaries of a block stay in the cache
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bound:
+    """Where PASS and LOOSE end, in unit roundoffs of the inputs."""
+
+    allowed: float
+    loose: float
+    overridden: bool = False  # by --max-backward-error
+
+    @classmethod
+    def for_sums_of(cls, n: int, *, max_backward_error: float | None = None) -> Bound:
+        """The bound for outputs that sum at most ``n`` elements."""
+        if max_backward_error is None:
+            return cls(allowed=16 + math.sqrt(n), loose=16 + n)
+        return cls(allowed=max_backward_error, loose=16 + n, overridden=True)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judgement:
+    """The verdict on one array and the figures behind it; see :class:`normcheck.model.Comparison`."""
+
+    verdict: Verdict
+    total: int
+    reason: str | None = None
+    max_abs_diff: float | None = None
+    max_rel_diff: float | None = None
+    max_ulp: int | None = None
+    backward_error: float | None = None
+    allowed: float | None = None
+    mismatched: int | None = None
+    worst: Worst | None = None
+
+
+def judge(
+    actual: NDArray[np.generic] | None,
+    truth: Truth,
+    *,
+    dtype: DType,
+    bound: Bound,
+    x: Floats | None = None,
+    actual_dtype: str | None = None,
+) -> Judgement:
+    """Judge ``actual`` (None: not returned) against ``truth``, failing closed.
+
+    ``x``, of the output's shape, only illustrates the worst element. ``actual_dtype`` names the dtype where
+    NumPy's own name is not it. Shape and dtype must be equal (no broadcasting, no promotion), NaN and ±Inf
+    must be where the oracle has them; only then are distances computed, over the finite elements.
+    """
+    total = truth.value.size
+    if actual is None:
+        return Judgement(verdict=Verdict.FAIL, total=total, reason="was not returned")
+    name = actual_dtype or actual.dtype.name
+    if actual.shape != truth.value.shape:
+        reason = f"has shape {actual.shape}, expected {truth.value.shape}"
+        return Judgement(verdict=Verdict.FAIL, total=total, reason=reason)
+    if name != dtype:
+        return Judgement(verdict=Verdict.FAIL, total=total, reason=f"has dtype {name}, expected {dtype}")
+    misplaced = _misplaced_non_finite(actual, truth, dtype, bound, x)
+    return misplaced or _judge_values(actual, truth, dtype, bound, x)
+
+
+def judge_printed(printed: Array, decimals: int, truth: Truth, *, x: Floats | None = None) -> Judgement:
+    """Judge values that were printed to ``decimals`` decimals: each within half a unit of the last one."""
+    if printed.shape != truth.value.shape:
+        reason = f"has shape {printed.shape}, expected {truth.value.shape}"
+        return Judgement(verdict=Verdict.FAIL, total=truth.value.size, reason=reason)
+    bound = Bound(allowed=0.0, loose=0.0)
+    # The printed decimal itself is rounded to binary: the half unit has room for that, not for a digit.
+    rho = 0.5 * 10.0**-decimals * (1 + 2.0**-20)
+    misplaced = _misplaced_non_finite(printed, truth, DType.FLOAT64, bound, x)
+    return misplaced or _judge_values(printed, truth, DType.FLOAT64, bound, x, rho=rho)
+
+
+def max_abs_difference(a: NDArray[np.generic], b: NDArray[np.generic]) -> float | None:
+    """The largest |a - b|; None where shapes differ or nothing is there, NaN where one alone is not finite."""
+    if a.shape != b.shape or a.size == 0:
+        return None
+    largest = 0.0
+    with np.errstate(all="ignore"):
+        for left, right in _blocks(a, b):
+            difference = np.abs(left.astype(np.float64) - right.astype(np.float64))
+            same = (left == right) | (np.isnan(left) & np.isnan(right))
+            difference[same] = 0.0
+            if np.isnan(largest := max(largest, float(difference.max()))) or np.isnan(difference).any():
+                return math.nan
+    return largest
+
+
+def backward_error(error: Array, cond: Array, cond2: Array, unit: float) -> Array:
+    """β, element by element, of absolute errors: 0 for an error of 0, infinite where nothing allows any."""
+    with np.errstate(all="ignore"):
+        divisor = cond + np.sqrt(np.square(cond) + 4.0 * cond2 * error)
+        return np.where(error == 0, 0.0, 2.0 * error / (unit * divisor))
+
+
+def ulp_distance(a: Floats, b: Floats) -> NDArray[np.uint64]:
+    """How many representable numbers lie from a to b, in their common dtype; infinities count as numbers."""
+    bits = a.dtype.itemsize * 8
+    sign = np.uint64(1 << (bits - 1))
+    unsigned = np.dtype(f"u{a.dtype.itemsize}")
+    left, right = (v.view(unsigned).astype(np.uint64) for v in (a, b))
+    left_magnitude, right_magnitude = left & ~sign, right & ~sign
+    apart = np.maximum(left_magnitude, right_magnitude) - np.minimum(left_magnitude, right_magnitude)
+    same_side = (left & sign) == (right & sign)
+    result: NDArray[np.uint64] = np.where(same_side, apart, left_magnitude + right_magnitude)
+    return result
+
+
+def _blocks(*arrays: NDArray[np.generic]) -> Iterator[tuple[NDArray[np.generic], ...]]:
+    flat = [array.reshape(-1) for array in arrays]
+    for start in range(0, flat[0].size, BLOCK):
+        yield tuple(array[start : start + BLOCK] for array in flat)
+
+
+def _misplaced_non_finite(
+    actual: NDArray[np.generic], truth: Truth, dtype: DType, bound: Bound, x: Floats | None
+) -> Judgement | None:
+    count, first = 0, -1
+    with np.errstate(over="ignore"):
+        for start, (got, value) in zip(
+            range(0, actual.size, BLOCK), _blocks(actual, truth.value), strict=True
+        ):
+            if np.isfinite(got).all() and np.isfinite(value).all():
+                continue
+            expected = value.astype(dtype)  # what overflows the dtype is rightly infinite
+            settled = np.isfinite(got) & np.isfinite(expected)
+            settled |= (got == expected) | (np.isnan(got) & np.isnan(expected))
+            if count == 0 and not settled.all():
+                first = start + int(np.argmin(settled))
+            count += int(np.count_nonzero(~settled))
+    if not count:
+        return None
+    worst = _element(first, actual, truth, x)
+    reason = f"is {worst.actual:g} where the oracle has {worst.expected:g}"
+    return Judgement(
+        verdict=Verdict.FAIL,
+        total=actual.size,
+        reason=reason,
+        max_abs_diff=math.nan,
+        backward_error=math.inf,
+        allowed=bound.allowed,
+        mismatched=count,
+        worst=worst,
+    )
+
+
+@dataclass(slots=True)
+class _Figures:
+    """What is gathered block by block."""
+
+    abs_diff: float = 0.0
+    rel_diff: float = 0.0
+    ulp: int = 0
+    beta: float = -1.0
+    worst: int = 0
+    over: int = 0
+    compared: int = 0
+
+
+def _judge_values(
+    actual: NDArray[np.generic], truth: Truth, dtype: DType, bound: Bound, x: Floats | None, *, rho: float = 0.0
+) -> Judgement:
+    figures = _Figures()
+    with np.errstate(all="ignore"):
+        for start, block in _truth_blocks(actual, truth):
+            _gather(figures, start, block, dtype, bound, rho)
+    if figures.compared == 0:
+        reason = "no finite element to compare"
+        return Judgement(verdict=Verdict.INCONCLUSIVE, total=actual.size, mismatched=0, reason=reason)
+    verdict = Verdict.FAIL
+    if figures.beta <= bound.allowed:
+        verdict = Verdict.PASS
+    elif figures.beta <= bound.loose:
+        verdict = Verdict.LOOSE
+    return Judgement(
+        verdict=verdict,
+        total=actual.size,
+        reason=_reason(verdict, figures, bound, rho),
+        max_abs_diff=figures.abs_diff,
+        max_rel_diff=figures.rel_diff,
+        max_ulp=figures.ulp,
+        backward_error=figures.beta,
+        allowed=bound.allowed,
+        mismatched=figures.over,
+        worst=_element(figures.worst, actual, truth, x),
+    )
+
+
+def _truth_blocks(actual: NDArray[np.generic], truth: Truth) -> Iterable[tuple[int, tuple[Array, ...]]]:
+    arrays = (actual, truth.value, truth.cond, truth.cond2, *(() if truth.tail is None else (truth.tail,)))
+    for number, block in enumerate(_blocks(*arrays)):
+        yield number * BLOCK, block  # type: ignore[misc]  # all are floating, by the checks before
+
+
+def _gather(
+    figures: _Figures, start: int, block: tuple[Array, ...], dtype: DType, bound: Bound, rho: float
+) -> None:
+    actual, value, cond, cond2, *tail = block
+    difference = actual - value
+    if tail:
+        difference -= tail[0]
+    np.abs(difference, out=difference)
+    expected = value.astype(dtype)
+    finite = np.isfinite(actual) & np.isfinite(expected)
+    if not finite.all():
+        positions = np.flatnonzero(finite)
+        if positions.size == 0:
+            return
+        arrays = (actual, value, cond, cond2, difference, expected)
+        actual, value, cond, cond2, difference, expected = (array[finite] for array in arrays)
+    else:
+        positions = None
+    figures.compared += difference.size
+    figures.abs_diff = max(figures.abs_diff, float(difference.max()))
+    relative = np.where(difference == 0, 0.0, difference / np.abs(value))
+    figures.rel_diff = max(figures.rel_diff, float(relative.max()))
+    same_dtype = actual.astype(dtype, copy=False)
+    figures.ulp = max(figures.ulp, int(ulp_distance(same_dtype, expected).max()))
+    beta = backward_error(np.maximum(difference - rho, 0.0), cond, cond2, dtype.unit_roundoff)
+    figures.over += int(np.count_nonzero(~(beta <= bound.allowed)))
+    at = int(np.argmax(beta))
+    if beta[at] > figures.beta or np.isnan(beta[at]):
+        figures.beta = math.inf if np.isnan(beta[at]) else float(beta[at])
+        figures.worst = start + (at if positions is None else int(positions[at]))
+
+
+def _reason(verdict: Verdict, figures: _Figures, bound: Bound, rho: float) -> str | None:
+    note = f"allowed set by --max-backward-error {bound.allowed:g}" if bound.overridden else None
+    if verdict is Verdict.PASS:
+        return note
+    if rho:
+        return f"is off by up to {figures.abs_diff:.3g}, more than half a unit of the last printed decimal"
+    text = f"backward error {figures.beta:.3g} exceeds {bound.allowed:.3g}"
+    if verdict is Verdict.LOOSE:
+        text += f" but not {bound.loose:g}: a naive order of summation may be the cause"
+    return f"{text}; {note}" if note else text
+
+
+def _element(flat: int, actual: NDArray[np.generic], truth: Truth, x: Floats | None) -> Worst:
+    index = tuple(int(i) for i in np.unravel_index(flat, actual.shape))
+    return Worst(
+        index=index,
+        x=None if x is None else float(x[index]),
+        actual=float(actual[index]),
+        expected=float(truth.value[index]),
+    )

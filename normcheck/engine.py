@@ -1,0 +1,191 @@
+"""Run cases on backends and judge what comes back: plan, workers, comparisons, Report."""
+
+from __future__ import annotations
+
+import platform
+import queue
+import tempfile
+import threading
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from normcheck.backends import BUILTIN, missing
+from normcheck.errors import UsageError
+from normcheck.model import EXPECTED, Case, Comparison, Environment, Pair, Report, Verdict
+from normcheck.plan import PlannedCase, Selection, plan
+
+if TYPE_CHECKING:
+    from normcheck.judging import CaseJudge
+    from normcheck.worker.client import Answer, BackendSpec, WorkerClient
+
+DEFAULT_TIMEOUT = 60.0
+
+OnProgress = Callable[[Mapping[str, int], int], None]  # cases done by backend, cases in all
+
+
+def _ignore(done: Mapping[str, int], total: int) -> None: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """How to run and to judge; ``timeout`` in seconds for one case, ``max_backward_error`` in roundoffs."""
+
+    timeout: float = DEFAULT_TIMEOUT
+    max_backward_error: float | None = None
+    strict: bool = False
+
+
+def backend_specs(names: Iterable[str]) -> tuple[tuple[BackendSpec, ...], tuple[str, ...]]:
+    """The backends that ``names`` stand for (none: every usable built-in), and notes on those left out."""
+    from normcheck.worker.client import BackendSpec  # noqa: PLC0415
+
+    specs: dict[str, BackendSpec] = {}
+    for name in names:
+        spec = BackendSpec.parse(name)
+        if specs.setdefault(spec.name, spec) != spec:
+            raise UsageError(f"two backends are called {spec.name!r}: give one an alias, ALIAS={spec.argument}")
+    if specs:
+        return tuple(specs.values()), ()
+    reasons = {name: missing(name) for name in BUILTIN}
+    usable = tuple(BackendSpec.parse(name) for name, reason in reasons.items() if reason is None)
+    notes = tuple(f"{name} was left out: {reason}" for name, reason in reasons.items() if reason is not None)
+    return usable, notes
+
+
+def run(
+    selection: Selection, backends: Sequence[str] = (), options: Options | None = None, on_progress: OnProgress = _ignore
+) -> Report:
+    """Compare ``backends`` (as ``--backend`` takes them; none: every usable built-in) on ``selection``.
+
+    Raises a :class:`normcheck.errors.NormcheckError` where nothing can be run; what goes wrong with one
+    backend is in the report.
+    """
+    options = options or Options()
+    specs, notes = backend_specs(backends)
+    planned = plan(selection)
+    with tempfile.TemporaryDirectory(prefix="normcheck-") as directory:
+        return _Run(specs, planned.cases, options, directory, on_progress).report((*notes, *planned.notes))
+
+
+@dataclass(frozen=True, slots=True)
+class _Done:
+    """What a worker's thread has to say: an answer to a case, or the error that ends the run."""
+
+    backend: str
+    number: int
+    answer: Answer | None
+    error: BaseException | None = None
+
+
+class _Run:
+    """One run: all workers start at once; while they import their frameworks the oracle is computed here."""
+
+    def __init__(
+        self,
+        specs: Sequence[BackendSpec],
+        planned: Sequence[PlannedCase],
+        options: Options,
+        directory: str,
+        on_progress: OnProgress,
+    ) -> None:
+        self.specs, self.planned, self.options = specs, planned, options
+        self.directory, self.on_progress = directory, on_progress
+        self.inbox: queue.SimpleQueue[_Done] = queue.SimpleQueue()
+        self.environments: dict[str, Mapping[str, Any]] = {}
+        self.results: dict[tuple[int, str], list[Comparison]] = {}
+        self.pairs: dict[int, list[Pair]] = {}
+
+    def report(self, notes: tuple[str, ...]) -> Report:
+        from normcheck import __version__  # noqa: PLC0415
+        from normcheck.worker.client import WorkerClient  # noqa: PLC0415
+
+        clients: list[WorkerClient] = []
+        try:
+            for spec in self.specs:
+                if spec.target is not None or missing(spec.host) is None:
+                    clients.append(WorkerClient(spec, self.directory, timeout=self.options.timeout))
+            self._judge_all(clients)
+        finally:
+            for client in clients:
+                client.close()
+        names = [EXPECTED, *(spec.name for spec in self.specs)]
+        order = range(len(self.planned))
+        return Report(
+            normcheck_version=__version__,
+            environment=Environment(
+                python=platform.python_version(),
+                platform=platform.platform(),
+                cpu=_cpu(),
+                backends={name: self.environments[name] for name in names if name in self.environments},
+            ),
+            cases=tuple(planned.case for planned in self.planned),
+            results=tuple(r for number in order for name in names for r in self.results.get((number, name), ())),
+            pairs=tuple(pair for number in order for pair in self.pairs[number]),
+            notes=notes,
+        )
+
+    def _judge_all(self, clients: Sequence[WorkerClient]) -> None:
+        from normcheck.judging import CaseJudge  # noqa: PLC0415 (NumPy: imported while the workers start)
+
+        inputs = [planned.fixture.arrays().inputs(planned.case) for planned in self.planned]
+        packed = [CaseJudge.pack(arrays, self.directory) for arrays in inputs]
+        threads = [threading.Thread(target=self._drive, args=(client, packed), daemon=True) for client in clients]
+        for thread in threads:
+            thread.start()
+        judges = [
+            CaseJudge(planned, arrays, self.options) for planned, arrays in zip(self.planned, inputs, strict=True)
+        ]
+        running = {client.spec.name for client in clients}
+        for spec in self.specs:
+            if spec.name not in running:
+                self._leave_out(spec, judges)
+        self._collect(judges, clients)
+        for number, judge in enumerate(judges):
+            self.results[number, EXPECTED] = judge.expected()
+            self.pairs[number] = judge.pairs([EXPECTED, *(spec.name for spec in self.specs)])
+
+    def _leave_out(self, spec: BackendSpec, judges: Sequence[CaseJudge]) -> None:
+        for number, judge in enumerate(judges):
+            self.results[number, spec.name] = judge.without_output(
+                spec.name, Verdict.UNAVAILABLE, missing(spec.host) or "cannot be used here"
+            )
+
+    def _drive(self, client: WorkerClient, packed: Sequence[Any]) -> None:
+        """Put every case to one worker; runs in a thread of its own and only waits."""
+        from normcheck.worker.client import Answer, UnavailableError  # noqa: PLC0415
+
+        unavailable: Answer | None = None
+        for number, (planned, inputs) in enumerate(zip(self.planned, packed, strict=True)):
+            try:
+                answer = unavailable or client.compute(planned.case, inputs)
+            except UnavailableError as error:
+                answer = unavailable = Answer(verdict=Verdict.UNAVAILABLE, reason=str(error))
+            except BaseException as error:  # handed to the main thread, which raises it
+                self.inbox.put(_Done(client.spec.name, number, None, error))
+                return
+            self.inbox.put(_Done(client.spec.name, number, answer))
+
+    def _collect(self, judges: Sequence[CaseJudge], clients: Sequence[WorkerClient]) -> None:
+        done = {client.spec.name: 0 for client in clients}
+        total = len(self.planned)
+        self.on_progress(done, total)
+        while any(count < total for count in done.values()):
+            message = self.inbox.get()
+            if message.error is not None:
+                raise message.error
+            assert message.answer is not None  # noqa: S101 (one of the two is there)
+            judged = judges[message.number].judge(message.backend, message.answer)
+            self.results[message.number, message.backend] = judged
+            done[message.backend] += 1
+            self.on_progress(done, total)
+        self.environments.update({client.spec.name: client.environment for client in clients})
+
+
+def _cpu() -> str:
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8", errors="replace") as stream:
+            names = [line.partition(":")[2].strip() for line in stream if line.startswith("model name")]
+    except OSError:
+        names = []
+    return names[0] if names else platform.processor() or platform.machine()

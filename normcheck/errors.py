@@ -1,0 +1,59 @@
+"""Every error that a user can meet, with its exit code.
+
+A message is one line that says what is wrong, where, the bad value, the valid ones and, where there is
+one, the next step. These errors are printed without a traceback; anything else is a bug in normcheck.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+from normcheck.model import ExitCode
+
+
+class NormcheckError(Exception):
+    """An error that is the user's to mend."""
+
+    exit_code = ExitCode.BAD_INPUT
+
+    def __init__(self, message: str, *, details: str = "") -> None:
+        super().__init__(message)
+        self.details = details  # more lines, such as the user's own traceback
+
+
+class UnknownNameError(NormcheckError):
+    """A name that is none of the valid ones."""
+
+    exit_code = ExitCode.USAGE
+
+    def __init__(self, kind: str, name: str, valid: Iterable[str], *, hint: str = "") -> None:
+        valid = list(valid)
+        near = difflib.get_close_matches(name, valid, n=1, cutoff=0.5)
+        meant = f" Did you mean {near[0]!r}?" if near else ""
+        more = f" {hint}" if hint else ""
+        super().__init__(f"unknown {kind} {name!r}.{meant} Valid: {', '.join(valid)}.{more}")
+
+
+class UsageError(NormcheckError):
+    """Options that contradict each other or cannot be read."""
+
+    exit_code = ExitCode.USAGE
+
+
+class ParameterError(NormcheckError):
+    """Parameters that do not fit the fixture, such as 3 channels in 2 groups."""
+
+
+class FixtureError(NormcheckError):
+    """A fixture that cannot be read, is not what it claims to be, or holds what cannot be compared."""
+
+
+class TargetError(NormcheckError):
+    """A user's own implementation that cannot be found or loaded."""
+
+
+class NothingComparedError(NormcheckError):
+    """A selection that leaves nothing to compare: never a pass."""
+
+    exit_code = ExitCode.NOTHING_COMPARED

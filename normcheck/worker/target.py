@@ -1,0 +1,168 @@
+"""A user's own implementation: find it, and call it as its signature wants (DESIGN §4)."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import inspect
+import os
+import sys
+import traceback
+from types import ModuleType, TracebackType
+from typing import Any, Dict, List, Optional, Tuple
+
+from normcheck.backends._base import Function, Task, equal_contiguous, same_groups
+
+OURS = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+
+
+class BadTargetError(Exception):
+    """A target that cannot be loaded: what is wrong, and the user's traceback if their code raised."""
+
+    def __init__(self, message: str, details: str = "") -> None:
+        super().__init__(message)
+        self.details = details
+
+
+def load(target: str) -> Any:
+    """The attribute of ``path/to/file.py:attribute`` or ``package.module:attribute``."""
+    place, _, attribute = target.rpartition(":")
+    try:
+        module = _from_file(place) if place.endswith(".py") or os.sep in place else _from_module(place)
+    except BadTargetError:
+        raise
+    except BaseException as error:  # whatever the user's module raises, SystemExit among it
+        raise BadTargetError(f"{place} cannot be imported: {_summary(error)}", users_traceback(error)) from None
+    value: Any = module
+    for name in attribute.split("."):
+        if not hasattr(value, name):
+            names = [n for n in dir(module) if not n.startswith("_") and callable(getattr(module, n, None))]
+            raise BadTargetError(f"{place} has no attribute {attribute!r}; callable in it: {', '.join(names)}")
+        value = getattr(value, name)
+    if not callable(value):
+        raise BadTargetError(f"{target} is a {type(value).__name__}, not a function or a module to call")
+    return value
+
+
+def _from_file(path: str) -> ModuleType:
+    if not os.path.isfile(path):
+        raise BadTargetError(f"no such file: {path}")
+    name = os.path.splitext(os.path.basename(path))[0]
+    sys.path.append(os.path.dirname(os.path.abspath(path)))  # its neighbours, after all that is installed
+    spec = importlib.util.spec_from_file_location(f"normcheck_target_{name}", path)
+    if spec is None or spec.loader is None:
+        raise BadTargetError(f"{path} is not a Python file")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+def _from_module(name: str) -> ModuleType:
+    sys.path.append(os.getcwd())
+    return importlib.import_module(name)
+
+
+def _accepted(function: Any) -> Tuple[Optional[frozenset[str]], bool]:
+    """The keywords that ``function`` takes (None: its signature is not known), and if it takes any."""
+    try:
+        parameters = inspect.signature(function).parameters.values()
+    except (TypeError, ValueError):
+        return None, True
+    named = frozenset(p.name for p in parameters if p.kind in (p.KEYWORD_ONLY, p.POSITIONAL_OR_KEYWORD))
+    return named, any(p.kind is p.VAR_KEYWORD for p in parameters)
+
+
+def keywords(function: Any, task: Task, channels: int) -> Tuple[Dict[str, Any], Optional[str]]:
+    """The keywords to call ``function`` with for ``task``: of what the case has, those that it accepts.
+
+    With them, None, or why the case cannot be put to the function at all.
+    """
+    named, any_keyword = _accepted(function)
+
+    def accepts(name: str) -> bool:
+        return any_keyword or named is None or name in named
+
+    offered: Dict[str, Any] = dict(task.params)
+    if task.method == "batch":
+        offered.update(training=task.mode == "train", running_mean=None, running_var=None)
+    if task.method == "group":
+        groups = same_groups(offered, channels)
+        regular = equal_contiguous(groups)
+        offered["groups"], offered["num_groups"] = groups, len(groups)
+        if accepts("num_groups") and regular:
+            offered.pop("groups")
+        elif accepts("groups"):
+            offered.pop("num_groups")
+        elif accepts("num_groups"):
+            return {}, "takes num_groups only, and these groups are not equal and contiguous"
+    if offered.get("channel_axis") == 1:
+        # The canonical layout needs no word; only a signature that names the axis gets it.
+        if not (named and "channel_axis" in named):
+            offered.pop("channel_axis")
+    elif "channel_axis" in offered and task.method != "layer" and not accepts("channel_axis"):
+        return {}, "does not take channel_axis, and the channels of this case are last"
+    return {name: value for name, value in offered.items() if accepts(name)}, None
+
+
+def users_traceback(error: BaseException) -> str:
+    """The traceback of ``error`` from the user's first frame on: nothing of ours."""
+    shown = traceback.TracebackException(type(error), error, _users_frames(error.__traceback__))
+    return "".join(shown.format())
+
+
+def _users_frames(frames: Optional[TracebackType]) -> Optional[TracebackType]:
+    while frames is not None and _ours(frames.tb_frame.f_code.co_filename):
+        frames = frames.tb_next
+    return frames
+
+
+def _ours(filename: str) -> bool:
+    return filename.startswith(OURS) or filename.startswith("<frozen importlib")
+
+
+def _summary(error: BaseException) -> str:
+    text: List[str] = traceback.format_exception_only(type(error), error)
+    return text[-1].strip()
+
+
+def summary(error: BaseException) -> str:
+    """The last line of an exception's traceback: its type and message."""
+    return _summary(error)
+
+
+def is_module(value: Any) -> bool:
+    """True for a torch.nn.Module, told without importing torch."""
+    return any(base.__module__ == "torch.nn.modules.module" for base in type(value).__mro__)
+
+
+def as_function(value: Any) -> Function:
+    """``value`` as a function of (x, weight, bias): a torch.nn.Module gets these loaded before each call."""
+    return _ModuleFunction(value) if is_module(value) else value  # type: ignore[no-any-return]
+
+
+class _ModuleFunction:
+    """A torch.nn.Module called like a function; its eps, groups and momentum are its own."""
+
+    def __init__(self, module: Any) -> None:
+        self.module = module
+
+    def __call__(self, x: Any, weight: Any, bias: Any, *, training: bool = True) -> Any:
+        import torch
+
+        self.module.train(training)
+        self.module.to(x.dtype)
+        with torch.no_grad():
+            for name, given, neutral in (("weight", weight, 1.0), ("bias", bias, 0.0)):
+                parameter = getattr(self.module, name, None)
+                if parameter is None:
+                    if given is not None:
+                        raise TypeError(f"the module has no {name} to load the fixture's into")
+                elif given is None:
+                    parameter.fill_(neutral)
+                elif parameter.shape != given.shape:
+                    shapes = f"{tuple(parameter.shape)}, the fixture's {tuple(given.shape)}"
+                    raise TypeError(f"the module's {name} has shape {shapes}")
+                else:
+                    parameter.copy_(given)
+        return self.module(x)
