@@ -14,10 +14,12 @@ from normcheck.backends import BUILTIN, missing
 from normcheck.errors import UsageError
 from normcheck.model import EXPECTED, Case, Comparison, Environment, Pair, Report, Verdict
 from normcheck.plan import PlannedCase, Selection, plan
+from normcheck.worker.process import WorkerProcess
+from normcheck.worker.spec import BackendSpec
 
 if TYPE_CHECKING:
     from normcheck.judging import CaseJudge
-    from normcheck.worker.client import Answer, BackendSpec, WorkerClient
+    from normcheck.worker.client import Answer, WorkerClient
 
 DEFAULT_TIMEOUT = 60.0
 
@@ -38,8 +40,6 @@ class Options:
 
 def backend_specs(names: Iterable[str]) -> tuple[tuple[BackendSpec, ...], tuple[str, ...]]:
     """The backends that ``names`` stand for (none: every usable built-in), and notes on those left out."""
-    from normcheck.worker.client import BackendSpec  # noqa: PLC0415
-
     specs: dict[str, BackendSpec] = {}
     for name in names:
         spec = BackendSpec.parse(name)
@@ -92,23 +92,36 @@ class _Run:
         self.specs, self.planned, self.options = specs, planned, options
         self.directory, self.on_progress = directory, on_progress
         self.inbox: queue.SimpleQueue[_Done] = queue.SimpleQueue()
+        self.threads: list[threading.Thread] = []
         self.environments: dict[str, Mapping[str, Any]] = {}
         self.results: dict[tuple[int, str], list[Comparison]] = {}
         self.pairs: dict[int, list[Pair]] = {}
 
     def report(self, notes: tuple[str, ...]) -> Report:
         from normcheck import __version__  # noqa: PLC0415
-        from normcheck.worker.client import WorkerClient  # noqa: PLC0415
 
+        processes: dict[str, WorkerProcess] = {}
         clients: list[WorkerClient] = []
         try:
             for spec in self.specs:
                 if spec.target is not None or missing(spec.host) is None:
-                    clients.append(WorkerClient(spec, self.directory, timeout=self.options.timeout))
+                    processes[spec.name] = WorkerProcess(spec, self.directory)
+            from normcheck.worker.client import WorkerClient  # noqa: PLC0415 (NumPy, while the workers start)
+
+            for spec in self.specs:
+                if spec.name in processes:
+                    process = processes.pop(spec.name)
+                    clients.append(
+                        WorkerClient(spec, process, self.directory, timeout=self.options.timeout)
+                    )
             self._judge_all(clients)
         finally:
+            for process in processes.values():
+                process.kill()
             for client in clients:
                 client.close()
+            for thread in self.threads:
+                thread.join(timeout=5)
         names = [EXPECTED, *(spec.name for spec in self.specs)]
         order = range(len(self.planned))
         return Report(
@@ -123,16 +136,19 @@ class _Run:
             results=tuple(r for number in order for name in names for r in self.results.get((number, name), ())),
             pairs=tuple(pair for number in order for pair in self.pairs[number]),
             notes=notes,
+            arguments={spec.name: spec.argument for spec in self.specs},
+            max_backward_error=self.options.max_backward_error,
         )
 
     def _judge_all(self, clients: Sequence[WorkerClient]) -> None:
-        from normcheck.judging import CaseJudge  # noqa: PLC0415 (NumPy: imported while the workers start)
+        from normcheck.judging import CaseJudge  # noqa: PLC0415
 
         inputs = [planned.fixture.arrays().inputs(planned.case) for planned in self.planned]
         packed = [CaseJudge.pack(arrays, self.directory) for arrays in inputs]
-        threads = [threading.Thread(target=self._drive, args=(client, packed), daemon=True) for client in clients]
-        for thread in threads:
+        for client in clients:
+            thread = threading.Thread(target=self._drive, args=(client, packed), daemon=True)
             thread.start()
+            self.threads.append(thread)
         judges = [
             CaseJudge(planned, arrays, self.options) for planned, arrays in zip(self.planned, inputs, strict=True)
         ]

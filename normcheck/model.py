@@ -145,6 +145,7 @@ class Case:
     dtype: DType
     mode: Mode = Mode.TRAIN
     outputs: tuple[Output, ...] = (Output.Y,)
+    fixture_argument: str = ""  # what --fixture was
     default_normalized_ndim: int | None = None  # left out of the id where it holds
 
     @property
@@ -240,7 +241,9 @@ class Report:
     cases: tuple[Case, ...]
     results: tuple[Comparison, ...]
     pairs: tuple[Pair, ...]
-    notes: tuple[str, ...] = field(default=())  # what a reader should know: backends left out, and the like
+    notes: tuple[str, ...] = ()  # what a reader should know: backends left out, and the like
+    arguments: Mapping[str, str] = field(default_factory=dict)  # of --backend, by the backend's name
+    max_backward_error: float | None = None  # what replaced the derived bound
 
     def counts(self) -> dict[Verdict, int]:
         """The number of comparisons by verdict, every verdict included."""

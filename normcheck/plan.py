@@ -106,6 +106,7 @@ def _cases(fixture: Fixture, method: Method, selection: Selection) -> Iterator[P
                 method=method,
                 params=params,
                 fixture=fixture.name,
+                fixture_argument=fixture.argument,
                 dtype=dtype,
                 mode=selection.mode,
                 default_normalized_ndim=len(fixture.shape) - 1,

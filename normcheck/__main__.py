@@ -1,0 +1,5 @@
+"""``python -m normcheck`` is the command ``normcheck``."""
+
+from normcheck.cli import main
+
+main()

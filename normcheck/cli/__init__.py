@@ -1,0 +1,132 @@
+"""The command line. The group knows names and help lines; a command's module is imported when it is called."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from typing import Any
+
+import click
+
+from normcheck.errors import NormcheckError
+from normcheck.model import ExitCode
+
+COMMANDS = {
+    "compare": "Run the methods on the backends and say who is right.",
+    "explain": "Show which elements share statistics, as a coloured picture.",
+    "backends": "What is usable here, its version, or why not.",
+    "fixtures": "The input data there is, and what each is for.",
+}
+
+
+class LazyGroup(click.Group):
+    """A group of the commands in COMMANDS, each in the module of its name."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """The names, in the order of the help page."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import and return a command; None if there is none of that name."""
+        if cmd_name not in COMMANDS:
+            return None
+        command: click.Command = importlib.import_module(f"normcheck.cli.{cmd_name}").command
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """As click's, but an unknown name is told the nearest valid one."""
+        if args and args[0] not in COMMANDS and not args[0].startswith("-"):
+            from normcheck.errors import UnknownNameError  # noqa: PLC0415 (rare)
+
+            raise UnknownNameError("command", args[0], COMMANDS)
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The list of commands, without importing them."""
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+
+def _print_version(ctx: click.Context, _: click.Parameter, value: bool) -> None:
+    if value:
+        from normcheck import __version__  # noqa: PLC0415
+
+        click.echo(f"normcheck {__version__}")
+        ctx.exit()
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option(
+    "--version", is_flag=True, is_eager=True, expose_value=False, callback=_print_version, help="Show the version."
+)
+def group() -> None:
+    """Verify that normalization layers in different frameworks compute the same thing.
+
+    normcheck runs batch, layer, instance and group norm on NumPy, PyTorch, JAX and your own code, compares
+    every result with an oracle in twice the working precision, and says who is wrong, whether it matters,
+    and where.
+
+    \b
+    Start with:  normcheck compare --method group
+    Exit codes:  0 passed, 1 mismatch, 2 usage, 3 bad input, 4 backend failed,
+                 5 nothing compared, 70 bug in normcheck, 130 interrupted
+    """
+
+
+def main(args: list[str] | None = None) -> None:
+    """Run the command line and exit with its code; every error is one line on stderr."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")  # a mark that the locale cannot show is no reason to stop
+    sys.exit(_run(args))
+
+
+def _run(args: list[str] | None) -> int:
+    try:
+        result: Any = group.main(args=args, prog_name="normcheck", standalone_mode=False)
+        sys.stdout.flush()
+    except NormcheckError as error:
+        _complain(str(error), error.details)
+        return error.exit_code
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.format_message(), err=True)
+        return ExitCode.USAGE
+    except click.ClickException as error:
+        where = getattr(error, "ctx", None)
+        hint = f" (see: {where.command_path} --help)" if where is not None else ""
+        _complain(error.format_message().replace("\n", " ") + hint)
+        return ExitCode.USAGE
+    except (KeyboardInterrupt, click.Abort):
+        _complain("interrupted")
+        return ExitCode.INTERRUPTED
+    except BrokenPipeError:
+        return _hang_up()
+    except Exception as error:  # noqa: BLE001 (a bug: the user gets a line, the log has the rest)
+        return _bug(error)
+    return int(result) if isinstance(result, int) else ExitCode.OK
+
+
+def _complain(message: str, details: str = "") -> None:
+    from normcheck.reports.text import printable  # noqa: PLC0415
+
+    if details.strip():
+        click.echo(printable(details.rstrip()), err=True)
+    click.echo(f"normcheck: {printable(message)}", err=True)
+
+
+def _hang_up() -> int:
+    """Whoever read our output has seen enough; keep Python from complaining at exit."""
+    import os  # noqa: PLC0415
+
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return ExitCode.OK
+
+
+def _bug(error: Exception) -> int:
+    from normcheck.cli.bug import write_log  # noqa: PLC0415
+
+    log = write_log(error)
+    _complain(f"internal error: {type(error).__name__}: {error}. This is a bug in normcheck; please report it with {log}")
+    return ExitCode.INTERNAL

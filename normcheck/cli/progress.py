@@ -1,0 +1,42 @@
+"""A line on the terminal that shows how far a long run is. In a pipe there is none."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+import time
+from collections.abc import Iterator, Mapping
+
+from normcheck.engine import OnProgress
+from normcheck.reports.text import printable
+
+SILENT = 1.0  # seconds; shorter runs show nothing
+CLEAR = "\r\x1b[2K"
+
+
+@contextlib.contextmanager
+def progress_line() -> Iterator[OnProgress]:
+    """A callback for :func:`normcheck.engine.run`; the line is wiped at the end, whatever happens."""
+    start = time.monotonic()
+    shown = False
+
+    def update(done: Mapping[str, int], total: int) -> None:
+        nonlocal shown
+        if sys.stderr.isatty() and time.monotonic() - start > SILENT:
+            text = "  ".join(f"{printable(name)} {count}/{total}" for name, count in done.items())
+            sys.stderr.write(f"{CLEAR}{text[:_columns() - 1]}")
+            sys.stderr.flush()
+            shown = True
+
+    try:
+        yield update
+    finally:
+        if shown:
+            sys.stderr.write(CLEAR)
+            sys.stderr.flush()
+
+
+def _columns() -> int:
+    import shutil  # noqa: PLC0415
+
+    return shutil.get_terminal_size().columns

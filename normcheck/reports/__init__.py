@@ -1,0 +1,20 @@
+"""Renderings of a report, one module for each format. They see :class:`normcheck.model.Report`, no more."""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+from normcheck.errors import UnknownNameError
+from normcheck.model import Report
+
+# The module of each format; it has render(report) -> str.
+FORMATS = {"table": "normcheck.reports.table", "json": "normcheck.reports.json"}
+
+
+def render(report: Report, name: str, **options: Any) -> str:
+    """The report in the format ``name``, ending with a newline."""
+    if name not in FORMATS:
+        raise UnknownNameError("format", name, FORMATS)
+    text: str = importlib.import_module(FORMATS[name]).render(report, **options)
+    return text

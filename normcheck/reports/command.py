@@ -1,0 +1,32 @@
+"""The command that reproduces one comparison."""
+
+from __future__ import annotations
+
+import shlex
+
+from normcheck.model import DEFAULT_EPS, Comparison, DType, Method, Mode, Report, format_groups
+
+
+def reproduce(result: Comparison, report: Report) -> str:
+    """A command line that runs just the case of ``result`` on its backend, ready for a POSIX shell."""
+    case, params = result.case, result.case.params
+    words = ["normcheck", "compare", "--method", case.method.value, "--fixture", case.fixture_argument]
+    if result.backend in report.arguments:
+        words += ["--backend", report.arguments[result.backend]]
+    if case.dtype is not DType.FLOAT32:
+        words += ["--dtype", case.dtype.value]
+    if case.mode is not Mode.TRAIN:
+        words += ["--mode", case.mode.value]
+    if params.eps != DEFAULT_EPS:
+        words += ["--eps", repr(params.eps)]
+    if params.groups is not None:
+        words += ["--groups", format_groups(params.groups)]
+    if params.num_groups is not None:
+        words += ["--num-groups", str(params.num_groups)]
+    if params.normalized_ndim is not None:
+        words += ["--normalized-ndim", str(params.normalized_ndim)]
+    if params.channel_axis != 1 and case.method is not Method.LAYER:
+        words += ["--channel-axis", str(params.channel_axis)]
+    if report.max_backward_error is not None:
+        words += ["--max-backward-error", repr(report.max_backward_error)]
+    return shlex.join(words)

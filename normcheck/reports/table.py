@@ -1,0 +1,282 @@
+"""The report for people: per case, every backend against the oracle; then how far backends are apart.
+
+Nothing depends on colour. Where the backends of a case do not fit side by side they get a line each; in a
+pipe lines are as long as they are, and nothing is cut.
+"""
+
+from __future__ import annotations
+
+import io
+import itertools
+import math
+from collections.abc import Iterable, Iterator, Sequence
+
+from rich.console import Console, Group, RenderableType
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from normcheck.model import EXPECTED, Case, Comparison, Method, Report, Verdict
+from normcheck.reports.command import reproduce
+from normcheck.reports.text import MARKS, number, printable, roundoffs
+
+PIPE_WIDTH = 120  # columns that side-by-side tables may take where there is no terminal
+UNLIMITED = 100_000
+CASE_WIDTH = 24  # the least that the first column gets
+GAP = 2
+STDERR_LINES = 12
+
+STYLES = {
+    Verdict.PASS: "green",
+    Verdict.LOOSE: "yellow",
+    Verdict.FAIL: "bold red",
+    Verdict.INCONCLUSIVE: "yellow",
+    Verdict.ERROR: "bold red",
+    Verdict.CRASH: "bold red",
+    Verdict.TIMEOUT: "bold red",
+    Verdict.UNSUPPORTED: "dim",
+    Verdict.UNAVAILABLE: "bold red",
+}
+
+
+Rows = list[tuple[Case, dict[str, Comparison]]]
+
+
+def render(report: Report) -> str:
+    """The report as plain text: lines as long as they are, no colour, no trailing blanks."""
+    console = Console(file=io.StringIO(), width=UNLIMITED, color_system=None, highlight=False)
+    with console.capture() as capture:
+        for block in _blocks(report, PIPE_WIDTH):
+            console.print(block)
+    return "".join(f"{line.rstrip()}\n" for line in capture.get().splitlines())
+
+
+def show(report: Report, console: Console) -> None:
+    """Print the report to ``console``, as wide and as colourful as it is."""
+    if not console.is_terminal:
+        console.file.write(render(report))
+        return
+    for block in _blocks(report, console.width):
+        console.print(block)
+
+
+def _blocks(report: Report, width: int) -> Iterator[RenderableType]:
+    yield _headline(report)
+    for method, results in _by_method(report.results):
+        title = Text(f"\n{method} norm", style="bold")
+        yield title.append("  max |Δ| and backward error β against the oracle", style="not bold dim")
+        yield _results_table(results, width)
+        yield from _expected_lines(results)
+        if matrix := _pair_matrix(report, method, width):
+            yield matrix
+    for result in report.results:
+        if result.verdict not in {Verdict.PASS, Verdict.UNSUPPORTED}:
+            yield _paragraph(result, report)
+    yield from _unsupported(report.results)
+    for note in report.notes:
+        yield Text(f"\nnote: {printable(note)}", style="dim")
+    yield _summary(report)
+
+
+def _headline(report: Report) -> Text:
+    versions = [
+        f"{printable(name)} {facts.get('version', '')}".rstrip()
+        for name, facts in report.environment.backends.items()
+    ]
+    return Text(" · ".join([f"normcheck {report.normcheck_version}", *versions]), style="dim")
+
+
+def _by_method(results: Sequence[Comparison]) -> Iterator[tuple[Method, list[Comparison]]]:
+    for method in dict.fromkeys(result.case.method for result in results):
+        yield method, [result for result in results if result.case.method is method]
+
+
+def _results_table(results: list[Comparison], width: int) -> Table:
+    """One line a case where the backends fit side by side; otherwise one line a case and backend."""
+    rows = list(_by_case(results))
+    backends = list(dict.fromkeys(r.backend for r in results if r.backend != EXPECTED))
+    columns = [_cells([found.get(backend) for _, found in rows]) for backend in backends]
+    widths = [max(len(name), *map(len, cells)) for name, cells in zip(backends, columns, strict=True)]
+    if CASE_WIDTH + sum(width + GAP for width in widths) + len("allowed") > width:
+        return _stacked(rows)
+    table = _table("case", *backends, "allowed")
+    for number, (case, found) in enumerate(rows):
+        table.add_row(_case_name(case), *(cells[number] for cells in columns), roundoffs(_allowed(found)))
+    return table
+
+
+def _allowed(found: dict[str, Comparison]) -> float | None:
+    bounds = [r.allowed for r in found.values() if r.backend != EXPECTED and r.allowed is not None]
+    return bounds[0] if bounds else None
+
+
+def _stacked(rows: Rows) -> Table:
+    table = _table("case / backend", "max |Δ|", "β", "allowed", "")
+    for case, found in rows:
+        table.add_row(_case_name(case))
+        for backend, result in found.items():
+            if backend != EXPECTED:
+                mark = Text(_word(result), style=STYLES[result.verdict])
+                figures = (number(result.max_abs_diff), roundoffs(result.backward_error), roundoffs(result.allowed))
+                table.add_row(Text(f"  {printable(backend)}"), *figures, mark)
+    return table
+
+
+def _table(first: str, *others: str) -> Table:
+    table = Table(box=None, padding=(0, GAP, 0, 0), pad_edge=False, header_style="dim")
+    table.add_column(Text(first), overflow="fold")
+    for name in others:
+        table.add_column(Text(printable(name)), justify="right", no_wrap=True)
+    return table
+
+
+def _by_case(results: list[Comparison]) -> Iterator[tuple[Case, dict[str, Comparison]]]:
+    """Each case with the worst comparison of every backend."""
+    for case, group in itertools.groupby(results, key=lambda result: result.case):
+        worst: dict[str, Comparison] = {}
+        for result in group:
+            known = worst.get(result.backend)
+            if known is None or _badness(result) > _badness(known):
+                worst[result.backend] = result
+        yield case, worst
+
+
+def _badness(result: Comparison) -> tuple[int, float]:
+    ratio = math.inf
+    if result.backward_error is not None and result.allowed:
+        ratio = result.backward_error / result.allowed
+    return (not result.verdict.good) + (result.verdict is not Verdict.PASS), ratio
+
+
+def _case_name(case: Case) -> Text:
+    name = Text(printable(case.fixture))
+    details = case.options.split(";") if case.options else []
+    if case.dtype != "float32":
+        details.append(case.dtype.value)
+    if details:
+        name.append("  " + " ".join(details), style="dim")
+    return name
+
+
+def _cells(column: list[Comparison | None]) -> list[Text]:
+    """A backend's max |Δ|, backward error and mark in every case, its numbers aligned."""
+    width = max((len(roundoffs(r.backward_error)) for r in column if r is not None), default=0)
+    return [Text("") if result is None else _cell(result, width) for result in column]
+
+
+def _cell(result: Comparison, width: int) -> Text:
+    style = STYLES[result.verdict]
+    if result.max_abs_diff is None or not result.verdict.compared:
+        return Text(_word(result), style=style)
+    cell = Text(number(result.max_abs_diff))
+    beta = f" {roundoffs(result.backward_error):>{width}}"
+    return cell.append(beta, style="dim" if result.verdict.good else style).append(f" {MARKS[result.verdict]}", style)
+
+
+def _word(result: Comparison) -> str:
+    word = result.verdict.value if result.verdict.good else result.verdict.value.upper()
+    return f"{word} {MARKS[result.verdict]}"
+
+
+def _expected_lines(results: list[Comparison]) -> Iterator[RenderableType]:
+    for result in results:
+        if result.backend == EXPECTED and result.verdict.good:
+            text = Text(f"{printable(result.case.fixture)}: the values that the fixture states agree with the oracle ")
+            text.append(f"(max |Δ| {number(result.max_abs_diff)}) ", style="dim")
+            text.append(MARKS[result.verdict], style=STYLES[result.verdict])
+            yield text
+
+
+def _pair_matrix(report: Report, method: Method, width: int) -> RenderableType | None:
+    """The largest difference between each two backends over all cases of ``method``."""
+    cases = {case.id for case in report.cases if case.method is method}
+    largest: dict[tuple[str, str], float] = {}
+    for pair in report.pairs:
+        if pair.case in cases:
+            difference = math.inf if pair.max_abs_diff is None else pair.max_abs_diff
+            a, b = pair.backends
+            known = largest.get((a, b), 0.0)
+            largest[a, b] = math.nan if math.isnan(difference) or math.isnan(known) else max(known, difference)
+    if not largest:
+        return None
+    names = list(dict.fromkeys(name for pair in largest for name in pair))
+    head = Text(f"\nmax |Δ| between backends, over {len(cases)} {'case' if len(cases) == 1 else 'cases'}", style="dim")
+    table: Table
+    if sum(len(name) for name in names) + 12 * len(names) > width:
+        table = _table("backends", "max |Δ|")
+        for (a, b), difference in largest.items():
+            table.add_row(Text(printable(f"{a} – {b}")), _difference(difference))
+    else:
+        table = _table("", *names[1:])
+        for row in names[:-1]:
+            cells = [
+                _difference(largest.get((row, column)))
+                if names.index(column) > names.index(row)
+                else ""
+                for column in names[1:]
+            ]
+            table.add_row(Text(printable(row)), *cells)
+    return Group(head, table)
+
+
+def _difference(value: float | None) -> str:
+    if value is None:
+        return ""
+    return "shapes differ" if math.isinf(value) else number(value)
+
+
+def _paragraph(result: Comparison, report: Report) -> RenderableType:
+    """What went wrong, where, the values, what was allowed, and how to see just that again."""
+    head = Text(f"\n{MARKS[result.verdict]} {result.verdict.value.upper()}  ", style=STYLES[result.verdict])
+    head.append(printable(f"{result.backend} · {result.case.id} · {result.output}"), style="bold")
+    lines: list[str] = []
+    if result.reason:
+        lines.append(f"{result.output} {result.reason}" if result.verdict.compared else result.reason)
+    if (worst := result.worst) is not None:
+        source = "" if worst.x is None else f"x = {worst.x:.9g}, "
+        gap = abs(worst.actual - worst.expected)
+        lines.append(
+            f"worst at {list(worst.index)}: {source}{result.backend} has {worst.actual:.9g}, "
+            f"the oracle {worst.expected:.9g}, |Δ| {gap:.3g}"
+        )
+    if result.mismatched is not None and result.total:
+        share = f"{result.mismatched} of {result.total} elements ({result.mismatched / result.total:.0%})"
+        figures = [f"max |Δ| {number(result.max_abs_diff)}"]
+        if result.max_rel_diff is not None:
+            figures += [f"relative {number(result.max_rel_diff)}", f"{result.max_ulp} ulp"]
+        lines.append(f"{share} beyond what is allowed; {', '.join(figures)}")
+    if result.backward_error is not None and result.backend != EXPECTED:
+        lines.append(
+            f"backward error {roundoffs(result.backward_error)}, allowed {roundoffs(result.allowed)} "
+            "(roundoffs of the input that would explain the result)"
+        )
+    if result.stderr.strip():
+        shown = result.stderr.rstrip().splitlines()[-STDERR_LINES:]
+        lines += ["it printed:", *(f"  {line}" for line in shown)]
+    body = Text("\n".join(map(printable, lines)))
+    command = Text("reproduce: ", style="dim")
+    command.append(printable(reproduce(result, report)), style="not dim cyan")
+    return Group(head, Padding(Group(body, command), (0, 0, 0, 2)))
+
+
+def _unsupported(results: Iterable[Comparison]) -> Iterator[RenderableType]:
+    counts: dict[tuple[str, str], int] = {}
+    for result in results:
+        if result.verdict is Verdict.UNSUPPORTED:
+            key = (result.backend, result.reason or "")
+            counts[key] = counts.get(key, 0) + 1
+    for (backend, reason), count in counts.items():
+        yield Text(printable(f"\n– {backend} does not support {count} of the cases: {reason}"), style="dim")
+
+
+def _summary(report: Report) -> Text:
+    counts = ", ".join(f"{count} {verdict}" for verdict, count in report.counts().items() if count)
+    verdict = report.verdict
+    text = Text(f"\n{MARKS[verdict]} {verdict.value}", style=STYLES[verdict])
+    plural = "case" if len(report.cases) == 1 else "cases"
+    text.append(f"  {len(report.cases)} {plural}, {len(report.results)} comparisons: {counts}", style="not bold default")
+    if report.max_backward_error is not None:
+        text.append(f"\nallowed backward error set by --max-backward-error: {report.max_backward_error:g}")
+    for backend, method in report.uncovered():
+        text.append(printable(f"\n{backend} was not compared in any case of {method} norm"), style="bold red")
+    return text

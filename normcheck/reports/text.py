@@ -1,0 +1,45 @@
+"""How numbers and foreign text are written for people, in any format."""
+
+from __future__ import annotations
+
+import re
+
+from normcheck.model import Verdict
+
+# One mark for each verdict, readable without colour.
+MARKS = {
+    Verdict.PASS: "✓",
+    Verdict.LOOSE: "~",
+    Verdict.FAIL: "✗",
+    Verdict.INCONCLUSIVE: "?",
+    Verdict.ERROR: "!",
+    Verdict.CRASH: "!",
+    Verdict.TIMEOUT: "!",
+    Verdict.UNSUPPORTED: "–",
+    Verdict.UNAVAILABLE: "–",
+}
+
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2066-\u2069]")
+
+
+def printable(text: str) -> str:
+    """``text`` with everything that could steer a terminal written out: ESC becomes ``\\x1b``."""
+    return _CONTROL.sub(lambda match: match[0].encode("unicode_escape").decode(), text)
+
+
+def number(value: float | None) -> str:
+    """A distance in a few characters: ``4.6e-08``, ``0``, ``nan``; empty where there is none."""
+    if value is None:
+        return ""
+    return "0" if value == 0 else f"{value:.1e}"
+
+
+def roundoffs(value: float | None) -> str:
+    """A backward error in a few characters: ``0.83``, ``18.8``, ``1.3e+06``; empty where there is none."""
+    if value is None:
+        return ""
+    if value == 0:
+        return "0"
+    if value < 0.01 or value >= 1000:
+        return f"{value:.1e}" if value != float("inf") else "inf"
+    return f"{value:.2f}" if value < 10 else f"{value:.1f}"

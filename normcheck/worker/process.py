@@ -1,0 +1,91 @@
+"""A worker's process: how it is started, ended, and what is left of it. Standard library only, so that all
+workers are on their way before the parent imports NumPy.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import sysconfig
+import tempfile
+import time
+from pathlib import Path
+
+from normcheck.worker.spec import BackendSpec
+
+STDERR_KEPT = 4096  # bytes, the last ones
+
+
+class WorkerProcess:
+    """A running ``python -m normcheck.worker``, the socket to it, and all that it prints.
+
+    ``directory`` is the run's own temporary directory.
+    """
+
+    def __init__(self, spec: BackendSpec, directory: str) -> None:
+        self.socket, theirs = socket.socketpair()
+        self._printed = tempfile.TemporaryFile(dir=directory, buffering=0)  # noqa: SIM115 (outlives this)
+        said = json.dumps({"host": spec.host, "target": spec.target})
+        command = [
+            *(sys.executable, "-P", "-X", "faulthandler", "-m", "normcheck.worker"),
+            *(str(theirs.fileno()), directory, said),
+        ]
+        with theirs:
+            self._process = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=self._printed,
+                stderr=self._printed,
+                pass_fds=[theirs.fileno()],
+                start_new_session=True,
+                env=_environment(),
+            )
+        self.started = time.monotonic()
+
+    def kill(self) -> None:
+        """End the process, whatever it is doing, and all that it started."""
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait()
+        self.socket.close()
+
+    def obituary(self) -> str:
+        """How a process that hung up ended, such as ``was killed by SIGABRT``."""
+        try:
+            code = self._process.wait(timeout=5)
+        except subprocess.TimeoutExpired:
+            return "hung up"
+        if code < 0:
+            return f"was killed by {_signal_name(-code)}"
+        return f"exited with code {code}"
+
+    def printed(self) -> str:
+        """The end of what the worker printed, to stdout and stderr, since this was last asked."""
+        descriptor = self._printed.fileno()
+        start = max(0, os.fstat(descriptor).st_size - STDERR_KEPT)
+        text = os.pread(descriptor, STDERR_KEPT, start).decode(errors="replace")
+        os.ftruncate(descriptor, 0)
+        self._printed.seek(0)  # the position is the child's too
+        return text.replace("\x00", "")
+
+
+def _environment() -> dict[str, str]:
+    """The environment of a worker: ours, and where to find normcheck if it is not installed."""
+    root = str(Path(__file__).parents[2])
+    environment = dict(os.environ)
+    if root not in (sysconfig.get_path("purelib"), sysconfig.get_path("platlib")):
+        inherited = environment.get("PYTHONPATH")
+        environment["PYTHONPATH"] = f"{root}{os.pathsep}{inherited}" if inherited else root
+    return environment
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
