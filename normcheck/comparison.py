@@ -187,7 +187,13 @@ class _Figures:
 
 
 def _judge_values(
-    actual: NDArray[np.generic], truth: Truth, dtype: DType, bound: Bound, x: Floats | None, *, rho: float = 0.0
+    actual: NDArray[np.generic],
+    truth: Truth,
+    dtype: DType,
+    bound: Bound,
+    x: Floats | None,
+    *,
+    rho: float = 0.0,
 ) -> Judgement:
     figures = _Figures()
     with np.errstate(all="ignore"):
@@ -259,9 +265,11 @@ def _reason(verdict: Verdict, figures: _Figures, bound: Bound, rho: float) -> st
         return note
     if rho:
         return f"is off by up to {figures.abs_diff:.3g}, more than half a unit of the last printed decimal"
-    text = f"backward error {figures.beta:.3g} exceeds {bound.allowed:.3g}"
+    text = (
+        f"only an input {figures.beta:.3g} roundoffs away would explain it, allowed are {bound.allowed:.3g}"
+    )
     if verdict is Verdict.LOOSE:
-        text += f" but not {bound.loose:g}: a naive order of summation may be the cause"
+        text += f"; up to {bound.loose:g} a naive order of summation may be the cause"
     return f"{text}; {note}" if note else text
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from normcheck.backends import BUILTIN, missing
 from normcheck.errors import UsageError
-from normcheck.model import EXPECTED, Case, Comparison, Environment, Pair, Report, Verdict
+from normcheck.model import EXPECTED, Comparison, Environment, Pair, Report, Verdict
 from normcheck.plan import PlannedCase, Selection, plan
 from normcheck.worker.process import WorkerProcess
 from normcheck.worker.spec import BackendSpec
@@ -44,7 +44,9 @@ def backend_specs(names: Iterable[str]) -> tuple[tuple[BackendSpec, ...], tuple[
     for name in names:
         spec = BackendSpec.parse(name)
         if specs.setdefault(spec.name, spec) != spec:
-            raise UsageError(f"two backends are called {spec.name!r}: give one an alias, ALIAS={spec.argument}")
+            raise UsageError(
+                f"two backends are called {spec.name!r}: give one an alias, ALIAS={spec.argument}"
+            )
     if specs:
         return tuple(specs.values()), ()
     reasons = {name: missing(name) for name in BUILTIN}
@@ -53,8 +55,45 @@ def backend_specs(names: Iterable[str]) -> tuple[tuple[BackendSpec, ...], tuple[
     return usable, notes
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BackendStatus:
+    """What a built-in backend says of itself when its framework is imported, or why it cannot be used."""
+
+    name: str
+    environment: Mapping[str, Any]
+    reason: str | None
+
+
+def probe_backends() -> tuple[BackendStatus, ...]:
+    """Start every built-in backend, all at once, and ask what it is."""
+    reasons = {name: missing(name) for name in BUILTIN}
+    environments: dict[str, Mapping[str, Any]] = {}
+    with tempfile.TemporaryDirectory(prefix="normcheck-") as directory:
+        specs = [BackendSpec.parse(name) for name, reason in reasons.items() if reason is None]
+        processes = [(spec, WorkerProcess(spec, directory)) for spec in specs]
+        from normcheck.worker.client import UnavailableError, WorkerClient
+
+        clients = [
+            WorkerClient(spec, process, directory, timeout=DEFAULT_TIMEOUT) for spec, process in processes
+        ]
+        for client in clients:
+            try:
+                environments[client.spec.name] = client.ready()
+            except UnavailableError as error:
+                reasons[client.spec.name] = str(error)
+            finally:
+                client.close()
+    return tuple(
+        BackendStatus(name=name, environment=environments.get(name, {}), reason=reason)
+        for name, reason in reasons.items()
+    )
+
+
 def run(
-    selection: Selection, backends: Sequence[str] = (), options: Options | None = None, on_progress: OnProgress = _ignore
+    selection: Selection,
+    backends: Sequence[str] = (),
+    options: Options | None = None,
+    on_progress: OnProgress = _ignore,
 ) -> Report:
     """Compare ``backends`` (as ``--backend`` takes them; none: every usable built-in) on ``selection``.
 
@@ -98,7 +137,7 @@ class _Run:
         self.pairs: dict[int, list[Pair]] = {}
 
     def report(self, notes: tuple[str, ...]) -> Report:
-        from normcheck import __version__  # noqa: PLC0415
+        from normcheck import __version__
 
         processes: dict[str, WorkerProcess] = {}
         clients: list[WorkerClient] = []
@@ -106,14 +145,12 @@ class _Run:
             for spec in self.specs:
                 if spec.target is not None or missing(spec.host) is None:
                     processes[spec.name] = WorkerProcess(spec, self.directory)
-            from normcheck.worker.client import WorkerClient  # noqa: PLC0415 (NumPy, while the workers start)
+            from normcheck.worker.client import WorkerClient  # NumPy, while the workers start
 
             for spec in self.specs:
                 if spec.name in processes:
                     process = processes.pop(spec.name)
-                    clients.append(
-                        WorkerClient(spec, process, self.directory, timeout=self.options.timeout)
-                    )
+                    clients.append(WorkerClient(spec, process, self.directory, timeout=self.options.timeout))
             self._judge_all(clients)
         finally:
             for process in processes.values():
@@ -133,7 +170,9 @@ class _Run:
                 backends={name: self.environments[name] for name in names if name in self.environments},
             ),
             cases=tuple(planned.case for planned in self.planned),
-            results=tuple(r for number in order for name in names for r in self.results.get((number, name), ())),
+            results=tuple(
+                r for number in order for name in names for r in self.results.get((number, name), ())
+            ),
             pairs=tuple(pair for number in order for pair in self.pairs[number]),
             notes=notes,
             arguments={spec.name: spec.argument for spec in self.specs},
@@ -141,7 +180,7 @@ class _Run:
         )
 
     def _judge_all(self, clients: Sequence[WorkerClient]) -> None:
-        from normcheck.judging import CaseJudge  # noqa: PLC0415
+        from normcheck.judging import CaseJudge
 
         inputs = [planned.fixture.arrays().inputs(planned.case) for planned in self.planned]
         packed = [CaseJudge.pack(arrays, self.directory) for arrays in inputs]
@@ -150,7 +189,8 @@ class _Run:
             thread.start()
             self.threads.append(thread)
         judges = [
-            CaseJudge(planned, arrays, self.options) for planned, arrays in zip(self.planned, inputs, strict=True)
+            CaseJudge(planned, arrays, self.options)
+            for planned, arrays in zip(self.planned, inputs, strict=True)
         ]
         running = {client.spec.name for client in clients}
         for spec in self.specs:
@@ -169,7 +209,7 @@ class _Run:
 
     def _drive(self, client: WorkerClient, packed: Sequence[Any]) -> None:
         """Put every case to one worker; runs in a thread of its own and only waits."""
-        from normcheck.worker.client import Answer, UnavailableError  # noqa: PLC0415
+        from normcheck.worker.client import Answer, UnavailableError
 
         unavailable: Answer | None = None
         for number, (planned, inputs) in enumerate(zip(self.planned, packed, strict=True)):

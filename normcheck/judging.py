@@ -121,7 +121,9 @@ class CaseJudge:
         figures = {name: getattr(judgement, name) for name in judgement.__slots__}
         return Comparison(case=self.case, backend=backend, output=output, **figures, **extra)
 
-    def _broadcastable(self, parameter: NDArray[np.floating] | None, ndim: int) -> NDArray[np.floating] | None:
+    def _broadcastable(
+        self, parameter: NDArray[np.floating] | None, ndim: int
+    ) -> NDArray[np.floating] | None:
         if parameter is None:
             return None
         axes = parameter_axes(self.case.method, self._x.shape, self.case.params)
@@ -136,6 +138,6 @@ def _with(judgement: Judgement, **changes: Any) -> Judgement:
 def _numeric(array: NDArray[np.generic], dtype: str | None) -> NDArray[np.generic]:
     if dtype != "bfloat16":
         return array
-    import ml_dtypes  # noqa: PLC0415 (only where a backend returns it)
+    import ml_dtypes  # only where a backend returns it
 
     return array.view(ml_dtypes.bfloat16)

@@ -23,7 +23,9 @@ def split(array: NDArray[Scalar], partition: Partition) -> list[NDArray[Scalar]]
     blocks = []
     for bucket in partition.buckets:
         part = array
-        if bucket.channels is not None and bucket.channels != tuple(range(array.shape[partition.channel_axis])):
+        if bucket.channels is not None and bucket.channels != tuple(
+            range(array.shape[partition.channel_axis])
+        ):
             part = array.take(bucket.channels, axis=partition.channel_axis)
         blocks.append(part.transpose(order).reshape(-1, bucket.n))
     return blocks
@@ -45,7 +47,9 @@ def labels(partition: Partition) -> NDArray[np.int64]:
     blocks: list[NDArray[np.int64]] = []
     start = 0
     for bucket in partition.buckets:
-        channels = partition.shape[partition.channel_axis] if bucket.channels is None else len(bucket.channels)
+        channels = (
+            partition.shape[partition.channel_axis] if bucket.channels is None else len(bucket.channels)
+        )
         elements = math.prod(partition.shape) // partition.shape[partition.channel_axis] * channels
         sets = elements // bucket.n
         block = np.broadcast_to(np.arange(start, start + sets)[:, None], (sets, bucket.n))

@@ -118,7 +118,9 @@ def _check_parameters(fixture: Fixture, method: Method, params: Params) -> None:
     shape = parameter_shape(method, fixture.shape, params)
     arrays = fixture.arrays()
     if not arrays.parameters_fit(shape):
-        given = {name: array.shape for name in ("weight", "bias") if (array := getattr(arrays, name)) is not None}
+        given = {
+            name: array.shape for name in ("weight", "bias") if (array := getattr(arrays, name)) is not None
+        }
         found = ", ".join(f"{name} {shape}" for name, shape in given.items())
         raise ParameterError(
             f"fixture {fixture.argument}: it has {found}; {method} norm of x {fixture.shape} needs {shape}"
@@ -154,6 +156,6 @@ def _params(fixture: Fixture, method: Method, own: Mapping[str, Any], selection:
 
 
 def _replace(params: Params, **changes: Any) -> Params:
-    from dataclasses import replace  # noqa: PLC0415
+    from dataclasses import replace
 
     return replace(params, **changes)

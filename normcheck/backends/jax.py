@@ -30,7 +30,7 @@ def environment() -> Dict[str, Any]:
 
 def configure(task: Task) -> None:
     """Without x64, JAX would turn float64 into float32 and say nothing."""
-    jax.config.update("jax_enable_x64", task.dtype == "float64")
+    jax.config.update("jax_enable_x64", task.dtype == "float64")  # type: ignore[no-untyped-call]
 
 
 def unsupported(task: Task, shape: Tuple[int, ...]) -> Optional[str]:

@@ -113,7 +113,11 @@ def group_norm(
     else:
         parts = [
             F.group_norm(
-                x[:, group], 1, None if weight is None else weight[group], None if bias is None else bias[group], eps
+                x[:, group],
+                1,
+                None if weight is None else weight[group],
+                None if bias is None else bias[group],
+                eps,
             )
             for group in split
         ]

@@ -38,7 +38,7 @@ class LazyGroup(click.Group):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """As click's, but an unknown name is told the nearest valid one."""
         if args and args[0] not in COMMANDS and not args[0].startswith("-"):
-            from normcheck.errors import UnknownNameError  # noqa: PLC0415 (rare)
+            from normcheck.errors import UnknownNameError  # rare
 
             raise UnknownNameError("command", args[0], COMMANDS)
         return super().resolve_command(ctx, args)
@@ -51,7 +51,7 @@ class LazyGroup(click.Group):
 
 def _print_version(ctx: click.Context, _: click.Parameter, value: bool) -> None:
     if value:
-        from normcheck import __version__  # noqa: PLC0415
+        from normcheck import __version__
 
         click.echo(f"normcheck {__version__}")
         ctx.exit()
@@ -59,7 +59,12 @@ def _print_version(ctx: click.Context, _: click.Parameter, value: bool) -> None:
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
 @click.option(
-    "--version", is_flag=True, is_eager=True, expose_value=False, callback=_print_version, help="Show the version."
+    "--version",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_print_version,
+    help="Show the version.",
 )
 def group() -> None:
     """Verify that normalization layers in different frameworks compute the same thing.
@@ -103,13 +108,13 @@ def _run(args: list[str] | None) -> int:
         return ExitCode.INTERRUPTED
     except BrokenPipeError:
         return _hang_up()
-    except Exception as error:  # noqa: BLE001 (a bug: the user gets a line, the log has the rest)
+    except Exception as error:  # a bug: the user gets a line, the log has the rest
         return _bug(error)
     return int(result) if isinstance(result, int) else ExitCode.OK
 
 
 def _complain(message: str, details: str = "") -> None:
-    from normcheck.reports.text import printable  # noqa: PLC0415
+    from normcheck.reports.text import printable
 
     if details.strip():
         click.echo(printable(details.rstrip()), err=True)
@@ -118,15 +123,17 @@ def _complain(message: str, details: str = "") -> None:
 
 def _hang_up() -> int:
     """Whoever read our output has seen enough; keep Python from complaining at exit."""
-    import os  # noqa: PLC0415
+    import os
 
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return ExitCode.OK
 
 
 def _bug(error: Exception) -> int:
-    from normcheck.cli.bug import write_log  # noqa: PLC0415
+    from normcheck.cli.bug import write_log
 
     log = write_log(error)
-    _complain(f"internal error: {type(error).__name__}: {error}. This is a bug in normcheck; please report it with {log}")
+    _complain(
+        f"internal error: {type(error).__name__}: {error}. This is a bug in normcheck; please report it with {log}"
+    )
     return ExitCode.INTERNAL

@@ -36,7 +36,7 @@ class OneOf(click.ParamType[Any]):
 
 def console() -> Console:
     """Standard output as rich sees it: colour on a terminal unless NO_COLOR, plain in a pipe."""
-    from rich.console import Console  # noqa: PLC0415
+    from rich.console import Console
 
     return Console(highlight=False, markup=False, emoji=False)
 

@@ -24,7 +24,12 @@ from normcheck.reports import FORMATS
     help="A built-in, or your own code: torch:path/to/file.py:attribute. Default: every built-in that is installed.",
 )
 @click.option(
-    "--dtype", "dtypes", type=OneOf("dtype", DType), multiple=True, default=(DType.FLOAT32,), help="Default: float32."
+    "--dtype",
+    "dtypes",
+    type=OneOf("dtype", DType),
+    multiple=True,
+    default=(DType.FLOAT32,),
+    help="Default: float32.",
 )
 @click.option("--mode", type=OneOf("mode", Mode), default=Mode.TRAIN, help="For batch norm. Default: train.")
 @click.option("--eps", type=float, metavar="E", help="Default: 1e-5.")
@@ -40,12 +45,18 @@ from normcheck.reports import FORMATS
 )
 @click.option("--strict", is_flag=True, help="LOOSE results fail.")
 @click.option(
-    "--timeout", type=click.FloatRange(min=0, min_open=True), default=60.0, metavar="S", help="Seconds for one case."
+    "--timeout",
+    type=click.FloatRange(min=0, min_open=True),
+    default=60.0,
+    metavar="S",
+    help="Seconds for one case.",
 )
 @click.option(
     "--format", "format_name", type=OneOf("format", FORMATS), default="table", help="Default: table."
 )
-@click.option("--output", type=click.Path(dir_okay=False), metavar="FILE", help="Write there instead of to stdout.")
+@click.option(
+    "--output", type=click.Path(dir_okay=False), metavar="FILE", help="Write there instead of to stdout."
+)
 def command(**options: Any) -> int:
     """Run the methods on the backends, compare every result with the oracle, and say who is right.
 
@@ -56,15 +67,17 @@ def command(**options: Any) -> int:
     normcheck compare --method group --fixture documents --groups '0,1|2'
     normcheck compare --method layer --fixture x.npy --backend torch --backend mine=torch:norm.py:layer_norm
     """
-    report = _compare(**{name: value for name, value in options.items() if name not in ("format_name", "output")})
+    report = _compare(
+        **{name: value for name, value in options.items() if name not in ("format_name", "output")}
+    )
     _write(report, options["format_name"], options["output"])
     return report.exit_code
 
 
 def _compare(*, groups_text: str | None, backends: tuple[str, ...], **options: Any) -> Report:
-    from normcheck.cli.progress import progress_line  # noqa: PLC0415
-    from normcheck.engine import Options, run  # noqa: PLC0415
-    from normcheck.plan import Selection, parse_groups  # noqa: PLC0415
+    from normcheck.cli.progress import progress_line
+    from normcheck.engine import Options, run
+    from normcheck.plan import Selection, parse_groups
 
     how = Options(**{name: options.pop(name) for name in ("timeout", "max_backward_error", "strict")})
     groups = None if groups_text is None else parse_groups(groups_text)
@@ -74,11 +87,11 @@ def _compare(*, groups_text: str | None, backends: tuple[str, ...], **options: A
 
 def _write(report: Report, format_name: str, output: str | None) -> None:
     if output is None and format_name == "table":
-        from normcheck.reports.table import show  # noqa: PLC0415
+        from normcheck.reports.table import show
 
         show(report, console())
         return
-    from normcheck.reports import render  # noqa: PLC0415
+    from normcheck.reports import render
 
     text = render(report, format_name)
     if output is None:

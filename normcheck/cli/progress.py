@@ -24,7 +24,7 @@ def progress_line() -> Iterator[OnProgress]:
         nonlocal shown
         if sys.stderr.isatty() and time.monotonic() - start > SILENT:
             text = "  ".join(f"{printable(name)} {count}/{total}" for name, count in done.items())
-            sys.stderr.write(f"{CLEAR}{text[:_columns() - 1]}")
+            sys.stderr.write(f"{CLEAR}{text[: _columns() - 1]}")
             sys.stderr.flush()
             shown = True
 
@@ -37,6 +37,6 @@ def progress_line() -> Iterator[OnProgress]:
 
 
 def _columns() -> int:
-    import shutil  # noqa: PLC0415
+    import shutil
 
     return shutil.get_terminal_size().columns

@@ -87,7 +87,9 @@ def forward(
     with np.errstate(all="ignore"):  # non-finite numbers are answers here, not accidents
         blocks = [normalize(block, eps) for block in split(x.astype(np.float64, copy=False), partition)]
         value = join([block.value for block in blocks], partition)
-        tail = join([block.tail for block in blocks if block.tail is not None], partition) if precise else None
+        tail = (
+            join([block.tail for block in blocks if block.tail is not None], partition) if precise else None
+        )
         error = join([block.error for block in blocks], partition)
         error2 = join([block.error2 for block in blocks], partition)
         return _affine(value, tail, error, error2, weight, bias, n=partition.max_n, precise=precise)

@@ -6,6 +6,7 @@ path. What frameworks and users' code print goes to stderr, which the parent kee
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import importlib
 import json
@@ -15,7 +16,7 @@ import socket
 import sys
 import threading
 import time
-from typing import Any, Dict, Optional
+from typing import Any, Dict, Optional, Tuple
 
 import numpy as np
 
@@ -51,7 +52,8 @@ class Worker:
         compiled = self.backend.compiled if self.own is None else _as_written
         before = {name: _fingerprint(array) for name, array in arrays.items()}
         native = [
-            self.backend.from_numpy(arrays[name]) if name in arrays else None for name in ("x", "weight", "bias")
+            self.backend.from_numpy(arrays[name]) if name in arrays else None
+            for name in ("x", "weight", "bias")
         ]
         start = time.perf_counter()
         returned = compiled(function, static)(*native)
@@ -62,13 +64,15 @@ class Worker:
 
     def _outputs(self, task: Task, returned: Any) -> Dict[str, Any]:
         """The arrays that a function returned, by name; what is no array is a problem to report."""
-        values = (returned,)
+        values: Tuple[Any, ...] = (returned,)
         if isinstance(returned, tuple) and task.method == "batch":
             values = returned
         outputs: Dict[str, Tagged] = {}
         problems: Dict[str, str] = {}
         if len(values) not in (1, len(BATCH_OUTPUTS)):
-            problems["y"] = f"is one of {len(values)} values returned; batch norm returns 1 or {len(BATCH_OUTPUTS)}"
+            problems["y"] = (
+                f"is one of {len(values)} values returned; batch norm returns 1 or {len(BATCH_OUTPUTS)}"
+            )
             values = ()
         for name, value in zip(BATCH_OUTPUTS, values):
             if value is None or name not in task.outputs:
@@ -90,7 +94,7 @@ def _as_written(function: Any, static: Dict[str, Any]) -> Any:
 
 
 def _fingerprint(array: np.ndarray[Any, Any]) -> bytes:
-    return hashlib.blake2b(np.ascontiguousarray(array).reshape(-1).view(np.uint8), digest_size=16).digest()
+    return hashlib.blake2b(np.ascontiguousarray(array).tobytes(), digest_size=16).digest()
 
 
 def _serve(sock: socket.socket, directory: str, spec: Dict[str, Any]) -> None:
@@ -118,7 +122,9 @@ def _serve(sock: socket.socket, directory: str, spec: Dict[str, Any]) -> None:
         reply = _answer(worker, Task(**header["task"]), inputs)
         _flush()
         outputs = reply.pop("outputs", {})
-        frames.send(sock, {"kind": "result", "number": header["number"], **reply}, frames.pack(outputs, directory))
+        frames.send(
+            sock, {"kind": "result", "number": header["number"], **reply}, frames.pack(outputs, directory)
+        )
 
 
 def _answer(worker: Worker, task: Task, inputs: Dict[str, Tagged]) -> Dict[str, Any]:
@@ -145,10 +151,9 @@ def _listen(sock: socket.socket, directory: str, inbox: queue.SimpleQueue[Any]) 
 
 def _flush() -> None:
     for stream in (sys.stdout, sys.stderr):
-        try:
+        # the user's code may have closed or replaced it
+        with contextlib.suppress(AttributeError, OSError, ValueError):
             stream.flush()
-        except (AttributeError, OSError, ValueError):  # the user's code may have closed or replaced it
-            pass
 
 
 def main() -> None:

@@ -62,7 +62,7 @@ def pack(arrays: Dict[str, Optional[Tagged]], directory: str) -> Packed:
             entry["file"] = secrets.token_hex(8)
             data.tofile(os.path.join(directory, entry["file"]))
         else:
-            buffers.append(memoryview(data.reshape(-1)).cast("B"))
+            buffers.append(memoryview(data.tobytes()))
         entries.append(entry)
     return Packed(entries, buffers)
 
@@ -101,7 +101,9 @@ def receive(
         if nbytes > MAX_ARRAY:
             raise ProtocolError(f"an array of {nbytes:,} bytes")
         data = _read(sock, nbytes, deadline) if file is None else _map(directory, file, nbytes, keep_files)
-        flat = np.frombuffer(data, dtype=storage(dtype), count=count) if count else np.empty(0, storage(dtype))
+        flat = (
+            np.frombuffer(data, dtype=storage(dtype), count=count) if count else np.empty(0, storage(dtype))
+        )
         arrays[name] = (dtype, flat.reshape(shape))
     return header, arrays
 

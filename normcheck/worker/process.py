@@ -7,6 +7,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -18,7 +19,14 @@ from pathlib import Path
 
 from normcheck.worker.spec import BackendSpec
 
-STDERR_KEPT = 4096  # bytes, the last ones
+STDERR_KEPT = 8192  # bytes, the last ones
+
+# What faulthandler says of a crash is kept but for our own frames and the list of extension modules.
+_PACKAGE = re.escape(str(Path(__file__).parents[1]))
+_THEIRS_ONLY = re.compile(
+    rf'^  File "(?:{_PACKAGE}/(?:worker|backends)/|<frozen runpy>).*\n|^\n?Extension modules: .*\n?',
+    re.MULTILINE,
+)
 
 
 class WorkerProcess:
@@ -32,7 +40,7 @@ class WorkerProcess:
         self._printed = tempfile.TemporaryFile(dir=directory, buffering=0)  # noqa: SIM115 (outlives this)
         said = json.dumps({"host": spec.host, "target": spec.target})
         command = [
-            *(sys.executable, "-P", "-X", "faulthandler", "-m", "normcheck.worker"),
+            *(sys.executable, "-P", "-u", "-X", "faulthandler", "-m", "normcheck.worker"),
             *(str(theirs.fileno()), directory, said),
         ]
         with theirs:
@@ -71,7 +79,7 @@ class WorkerProcess:
         text = os.pread(descriptor, STDERR_KEPT, start).decode(errors="replace")
         os.ftruncate(descriptor, 0)
         self._printed.seek(0)  # the position is the child's too
-        return text.replace("\x00", "")
+        return _THEIRS_ONLY.sub("", text.replace("\x00", ""))
 
 
 def _environment() -> dict[str, str]:

@@ -32,12 +32,16 @@ def load(target: str) -> Any:
     except BadTargetError:
         raise
     except BaseException as error:  # whatever the user's module raises, SystemExit among it
-        raise BadTargetError(f"{place} cannot be imported: {_summary(error)}", users_traceback(error)) from None
+        raise BadTargetError(
+            f"{place} cannot be imported: {_summary(error)}", users_traceback(error)
+        ) from None
     value: Any = module
     for name in attribute.split("."):
         if not hasattr(value, name):
             names = [n for n in dir(module) if not n.startswith("_") and callable(getattr(module, n, None))]
-            raise BadTargetError(f"{place} has no attribute {attribute!r}; callable in it: {', '.join(names)}")
+            raise BadTargetError(
+                f"{place} has no attribute {attribute!r}; callable in it: {', '.join(names)}"
+            )
         value = getattr(value, name)
     if not callable(value):
         raise BadTargetError(f"{target} is a {type(value).__name__}, not a function or a module to call")
@@ -138,7 +142,7 @@ def is_module(value: Any) -> bool:
 
 def as_function(value: Any) -> Function:
     """``value`` as a function of (x, weight, bias): a torch.nn.Module gets these loaded before each call."""
-    return _ModuleFunction(value) if is_module(value) else value  # type: ignore[no-any-return]
+    return _ModuleFunction(value) if is_module(value) else value
 
 
 class _ModuleFunction:
