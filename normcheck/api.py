@@ -25,7 +25,9 @@ def compare(
     num_groups: int | None = None,
     groups: str | Sequence[Sequence[int]] | None = None,
     normalized_ndim: int | None = None,
+    momentum: float | None = None,
     channel_axis: int | None = None,
+    gradients: bool = True,
     max_backward_error: float | None = None,
     strict: bool = False,
     timeout: float = DEFAULT_TIMEOUT,
@@ -36,6 +38,7 @@ def compare(
     ``fixtures`` take what ``--backend`` and ``--fixture`` take: a built-in's name or
     ``[ALIAS=]HOST:TARGET``; a name, a tag or a path. None of them means every usable built-in, and the
     core fixtures. ``groups`` is a partition of the channels, ``[[0, 1], [2]]`` or ``"0,1|2"``.
+    With ``gradients`` every backend also differentiates, by its framework's own means.
     Parameters left at None are the fixture's own, or the defaults. ``timeout`` is in seconds for one case,
     ``max_backward_error`` in unit roundoffs; it replaces the bound that is derived from n.
 
@@ -57,7 +60,9 @@ def compare(
         num_groups=num_groups,
         groups=None if partition is None else tuple(tuple(group) for group in partition),
         normalized_ndim=normalized_ndim,
+        momentum=momentum,
         channel_axis=channel_axis,
+        gradients=gradients,
     )
     options = Options(timeout=timeout, max_backward_error=max_backward_error, strict=strict)
     return run(selection, tuple(backends), options)

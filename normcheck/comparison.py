@@ -8,7 +8,8 @@ how many roundings is the result exactly right?": with u the unit roundoff, it i
 and PASS is β <= 16 + √n, the probabilistic bound of a sum of n numbers (N. J. Higham, T. Mary, "A new
 approach to probabilistic rounding error analysis", 2019) plus a handful of other operations; LOOSE is
 β <= 16 + n, beyond which no order of summation can be the excuse. ρ is what writing the result down costs:
-half a unit of the last printed decimal for printed values, 0 for results in the working precision.
+the rounding to a half precision, half a unit of the last printed decimal for printed values, and nothing
+for results in the precision in which sums are accumulated.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from normcheck.dtypes import numpy_dtype
 from normcheck.model import DType, Verdict, Worst
 from normcheck.oracle import Truth
 
@@ -66,26 +68,26 @@ def judge(
     *,
     dtype: DType,
     bound: Bound,
+    unit: float | None = None,
     x: Floats | None = None,
-    actual_dtype: str | None = None,
 ) -> Judgement:
-    """Judge ``actual`` (None: not returned) against ``truth``, failing closed.
+    """Judge ``actual`` (None: not returned), which must have ``dtype``, against ``truth``, failing closed.
 
-    ``x``, of the output's shape, only illustrates the worst element. ``actual_dtype`` names the dtype where
-    NumPy's own name is not it. Shape and dtype must be equal (no broadcasting, no promotion), NaN and ±Inf
-    must be where the oracle has them; only then are distances computed, over the finite elements.
+    ``unit`` is the unit roundoff of the sums (None: that of ``dtype``). ``x``, of the output's shape, only
+    illustrates the worst element. Shape and dtype must be equal (no broadcasting, no promotion), NaN and
+    ±Inf must be where the oracle has them; only then are distances computed, over the finite elements.
     """
     total = truth.value.size
     if actual is None:
         return Judgement(verdict=Verdict.FAIL, total=total, reason="was not returned")
-    name = actual_dtype or actual.dtype.name
     if actual.shape != truth.value.shape:
         reason = f"has shape {actual.shape}, expected {truth.value.shape}"
         return Judgement(verdict=Verdict.FAIL, total=total, reason=reason)
-    if name != dtype:
-        return Judgement(verdict=Verdict.FAIL, total=total, reason=f"has dtype {name}, expected {dtype}")
-    misplaced = _misplaced_non_finite(actual, truth, dtype, bound, x)
-    return misplaced or _judge_values(actual, truth, dtype, bound, x)
+    if actual.dtype.name != dtype:
+        reason = f"has dtype {actual.dtype.name}, expected {dtype}"
+        return Judgement(verdict=Verdict.FAIL, total=total, reason=reason)
+    scale = _Scale(dtype=dtype, unit=unit or dtype.unit_roundoff)
+    return _judge_numbers(actual, truth, scale, bound, x)
 
 
 def judge_printed(printed: Array, decimals: int, truth: Truth, *, x: Floats | None = None) -> Judgement:
@@ -93,11 +95,25 @@ def judge_printed(printed: Array, decimals: int, truth: Truth, *, x: Floats | No
     if printed.shape != truth.value.shape:
         reason = f"has shape {printed.shape}, expected {truth.value.shape}"
         return Judgement(verdict=Verdict.FAIL, total=truth.value.size, reason=reason)
-    bound = Bound(allowed=0.0, loose=0.0)
     # The printed decimal itself is rounded to binary: the half unit has room for that, not for a digit.
-    rho = 0.5 * 10.0**-decimals * (1 + 2.0**-20)
-    misplaced = _misplaced_non_finite(printed, truth, DType.FLOAT64, bound, x)
-    return misplaced or _judge_values(printed, truth, DType.FLOAT64, bound, x, rho=rho)
+    half_unit = 0.5 * 10.0**-decimals * (1 + 2.0**-20)
+    scale = _Scale(dtype=DType.FLOAT64, unit=DType.FLOAT64.unit_roundoff, half_unit=half_unit)
+    return _judge_numbers(printed, truth, scale, Bound(allowed=0.0, loose=0.0), x)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Scale:
+    """What an error is measured in: the dtype, the unit roundoff, and what writing the result down costs."""
+
+    dtype: DType
+    unit: float
+    half_unit: float = 0.0  # of the last printed decimal
+
+    def rounding(self, value: Array) -> Array | float:
+        """ρ: how far the result may be from ``value`` for having been written down."""
+        if self.dtype.half:
+            return self.dtype.output_roundoff * np.abs(value) + 0.5 * self.dtype.smallest_subnormal
+        return self.half_unit
 
 
 def max_abs_difference(a: NDArray[np.generic], b: NDArray[np.generic]) -> float | None:
@@ -141,6 +157,13 @@ def _blocks(*arrays: NDArray[np.generic]) -> Iterator[tuple[NDArray[np.generic],
         yield tuple(array[start : start + BLOCK] for array in flat)
 
 
+def _judge_numbers(
+    actual: NDArray[np.generic], truth: Truth, scale: _Scale, bound: Bound, x: Floats | None
+) -> Judgement:
+    misplaced = _misplaced_non_finite(actual, truth, scale.dtype, bound, x)
+    return misplaced or _judge_values(actual, truth, scale, bound, x)
+
+
 def _misplaced_non_finite(
     actual: NDArray[np.generic], truth: Truth, dtype: DType, bound: Bound, x: Floats | None
 ) -> Judgement | None:
@@ -151,7 +174,7 @@ def _misplaced_non_finite(
         ):
             if np.isfinite(got).all() and np.isfinite(value).all():
                 continue
-            expected = value.astype(dtype)  # what overflows the dtype is rightly infinite
+            expected = value.astype(numpy_dtype(dtype))  # what overflows the dtype is rightly infinite
             settled = np.isfinite(got) & np.isfinite(expected)
             settled |= (got == expected) | (np.isnan(got) & np.isnan(expected))
             if count == 0 and not settled.all():
@@ -187,18 +210,12 @@ class _Figures:
 
 
 def _judge_values(
-    actual: NDArray[np.generic],
-    truth: Truth,
-    dtype: DType,
-    bound: Bound,
-    x: Floats | None,
-    *,
-    rho: float = 0.0,
+    actual: NDArray[np.generic], truth: Truth, scale: _Scale, bound: Bound, x: Floats | None
 ) -> Judgement:
     figures = _Figures()
     with np.errstate(all="ignore"):
         for start, block in _truth_blocks(actual, truth):
-            _gather(figures, start, block, dtype, bound, rho)
+            _gather(figures, start, block, scale, bound)
     if figures.compared == 0:
         reason = "no finite element to compare"
         return Judgement(verdict=Verdict.INCONCLUSIVE, total=actual.size, mismatched=0, reason=reason)
@@ -210,7 +227,7 @@ def _judge_values(
     return Judgement(
         verdict=verdict,
         total=actual.size,
-        reason=_reason(verdict, figures, bound, rho),
+        reason=_reason(verdict, figures, scale, bound),
         max_abs_diff=figures.abs_diff,
         max_rel_diff=figures.rel_diff,
         max_ulp=figures.ulp,
@@ -227,15 +244,13 @@ def _truth_blocks(actual: NDArray[np.generic], truth: Truth) -> Iterable[tuple[i
         yield number * BLOCK, block  # type: ignore[misc]  # all are floating, by the checks before
 
 
-def _gather(
-    figures: _Figures, start: int, block: tuple[Array, ...], dtype: DType, bound: Bound, rho: float
-) -> None:
+def _gather(figures: _Figures, start: int, block: tuple[Array, ...], scale: _Scale, bound: Bound) -> None:
     actual, value, cond, cond2, *tail = block
-    difference = actual - value
+    difference = actual.astype(np.float64) - value
     if tail:
         difference -= tail[0]
     np.abs(difference, out=difference)
-    expected = value.astype(dtype)
+    expected = value.astype(numpy_dtype(scale.dtype))
     finite = np.isfinite(actual) & np.isfinite(expected)
     if not finite.all():
         positions = np.flatnonzero(finite)
@@ -249,9 +264,10 @@ def _gather(
     figures.abs_diff = max(figures.abs_diff, float(difference.max()))
     relative = np.where(difference == 0, 0.0, difference / np.abs(value))
     figures.rel_diff = max(figures.rel_diff, float(relative.max()))
-    same_dtype = actual.astype(dtype, copy=False)
+    same_dtype = actual.astype(numpy_dtype(scale.dtype), copy=False)
     figures.ulp = max(figures.ulp, int(ulp_distance(same_dtype, expected).max()))
-    beta = backward_error(np.maximum(difference - rho, 0.0), cond, cond2, dtype.unit_roundoff)
+    error = np.maximum(difference - scale.rounding(value), 0.0)
+    beta = backward_error(error, cond, cond2, scale.unit)
     figures.over += int(np.count_nonzero(~(beta <= bound.allowed)))
     at = int(np.argmax(beta))
     if beta[at] > figures.beta or np.isnan(beta[at]):
@@ -259,16 +275,22 @@ def _gather(
         figures.worst = start + (at if positions is None else int(positions[at]))
 
 
-def _reason(verdict: Verdict, figures: _Figures, bound: Bound, rho: float) -> str | None:
+def _reason(verdict: Verdict, figures: _Figures, scale: _Scale, bound: Bound) -> str | None:
     note = f"allowed set by --max-backward-error {bound.allowed:g}" if bound.overridden else None
     if verdict is Verdict.PASS:
         return note
-    if rho:
+    if scale.half_unit:
         return f"is off by up to {figures.abs_diff:.3g}, more than half a unit of the last printed decimal"
     text = (
         f"only an input {figures.beta:.3g} roundoffs away would explain it, allowed are {bound.allowed:.3g}"
     )
-    if verdict is Verdict.LOOSE:
+    coarse = figures.beta * scale.unit / scale.dtype.output_roundoff
+    if scale.dtype.half and coarse <= 1:
+        text += (
+            f"; in roundoffs of {scale.dtype} that is {coarse:.2g}: the statistics are right, "
+            "something on the way was rounded to it"
+        )
+    elif verdict is Verdict.LOOSE:
         text += f"; up to {bound.loose:g} a naive order of summation may be the cause"
     return f"{text}; {note}" if note else text
 

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from normcheck.errors import ParameterError
-from normcheck.model import Groups, Method, Params, format_groups
+from normcheck.model import Groups, Method, Mode, Output, Params, format_groups
 
 Shape = tuple[int, ...]
 MIN_RANK, MAX_RANK = 2, 5
@@ -171,6 +171,16 @@ def parameter_axes(method: Method, shape: Shape, params: Params) -> tuple[int, .
         ndim = len(shape)
         return tuple(range(ndim - (params.normalized_ndim or ndim - 1), ndim))
     return (positive_axis(params.channel_axis, len(shape)),)
+
+
+def outputs(method: Method, mode: Mode, *, weight: bool, bias: bool, gradients: bool) -> tuple[Output, ...]:
+    """What a layer computes: y; in training batch norm's running statistics; and the gradients."""
+    found = [Output.Y]
+    if method is Method.BATCH and mode is Mode.TRAIN:
+        found += [Output.RUNNING_MEAN, Output.RUNNING_VAR]
+    if gradients:
+        found += [Output.GRAD_X, *[Output.GRAD_WEIGHT] * weight, *[Output.GRAD_BIAS] * bias]
+    return tuple(found)
 
 
 def validate(method: Method, shape: Shape, params: Params, *, where: str) -> None:

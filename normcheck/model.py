@@ -36,19 +36,56 @@ class Mode(enum.StrEnum):
 class DType(enum.StrEnum):
     """The dtype in which a case is computed and its outputs are expected."""
 
-    FLOAT32 = "float32"
     FLOAT64 = "float64"
+    FLOAT32 = "float32"
+    FLOAT16 = "float16"
+    BFLOAT16 = "bfloat16"
 
     @property
     def unit_roundoff(self) -> float:
-        """Unit roundoff u of the dtype in which sums are accumulated (NUMERICS: u_acc)."""
+        """Unit roundoff of the dtype in which sums are accumulated: float32 for the half precisions."""
         return 2.0**-53 if self is DType.FLOAT64 else 2.0**-24
+
+    @property
+    def half(self) -> bool:
+        """True for the 16-bit dtypes, which are coarser than the dtype in which sums are accumulated."""
+        return self in {DType.FLOAT16, DType.BFLOAT16}
+
+    @property
+    def output_roundoff(self) -> float:
+        """Unit roundoff of the dtype itself, in which a result is written down."""
+        return {DType.FLOAT16: 2.0**-11, DType.BFLOAT16: 2.0**-8}.get(self, self.unit_roundoff)
+
+    @property
+    def smallest_subnormal(self) -> float:
+        """The smallest positive number of the dtype."""
+        return {
+            DType.FLOAT64: 2.0**-1074,
+            DType.FLOAT32: 2.0**-149,
+            DType.FLOAT16: 2.0**-24,
+            DType.BFLOAT16: 2.0**-133,
+        }[self]
 
 
 class Output(enum.StrEnum):
     """One array that a normalization layer computes."""
 
     Y = "y"
+    GRAD_X = "grad_x"
+    GRAD_WEIGHT = "grad_weight"
+    GRAD_BIAS = "grad_bias"
+    RUNNING_MEAN = "running_mean"
+    RUNNING_VAR = "running_var"
+
+    @property
+    def is_gradient(self) -> bool:
+        """True for what differentiation gives, False for what the layer returns."""
+        return self in {Output.GRAD_X, Output.GRAD_WEIGHT, Output.GRAD_BIAS}
+
+    @property
+    def is_state(self) -> bool:
+        """True for the running statistics."""
+        return self in {Output.RUNNING_MEAN, Output.RUNNING_VAR}
 
 
 class Verdict(enum.StrEnum):
@@ -144,6 +181,7 @@ class Case:
     fixture: str
     dtype: DType
     mode: Mode = Mode.TRAIN
+    parameter_dtype: DType | None = None  # of weight, bias and running statistics, where it is not dtype
     outputs: tuple[Output, ...] = (Output.Y,)
     fixture_argument: str = ""  # what --fixture was
     default_normalized_ndim: int | None = None  # left out of the id where it holds
@@ -165,9 +203,15 @@ class Case:
             shown.append(f"channel_axis={params.channel_axis}")
         if params.momentum not in (None, DEFAULT_MOMENTUM):
             shown.append(f"momentum={params.momentum:g}")
-        if self.mode is not Mode.TRAIN:
+        if self.mode is not Mode.TRAIN and self.method is Method.BATCH:
             shown.append(f"mode={self.mode}")
         return ";".join(shown)
+
+    def dtype_of(self, output: Output) -> DType:
+        """The dtype that ``output`` must have: that of the input, or of the parameters."""
+        if output in {Output.Y, Output.GRAD_X}:
+            return self.dtype
+        return self.parameter_dtype or self.dtype
 
     @property
     def id(self) -> str:

@@ -9,8 +9,8 @@ from typing import Any
 from normcheck import fixtures
 from normcheck.errors import NormcheckError, NothingComparedError, ParameterError, UsageError
 from normcheck.fixtures import Fixture
-from normcheck.methods import default_num_groups, parameter_shape, validate
-from normcheck.model import DEFAULT_EPS, Case, DType, Groups, Method, Mode, Params
+from normcheck.methods import default_num_groups, outputs, parameter_shape, validate
+from normcheck.model import DEFAULT_EPS, DEFAULT_MOMENTUM, Case, DType, Groups, Method, Mode, Params
 
 DEFAULT_FIXTURES = ("core",)
 
@@ -30,7 +30,9 @@ class Selection:
     num_groups: int | None = None
     groups: Groups | None = None
     normalized_ndim: int | None = None
+    momentum: float | None = None
     channel_axis: int | None = None
+    gradients: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,6 +104,8 @@ def _cases(fixture: Fixture, method: Method, selection: Selection) -> Iterator[P
         if fixture.methods is None:
             _check_parameters(fixture, method, params)
         for dtype in selection.dtypes:
+            if fixture.dtypes is not None and dtype not in fixture.dtypes and not selection.fixtures:
+                continue
             case = Case(
                 method=method,
                 params=params,
@@ -109,6 +113,14 @@ def _cases(fixture: Fixture, method: Method, selection: Selection) -> Iterator[P
                 fixture_argument=fixture.argument,
                 dtype=dtype,
                 mode=selection.mode,
+                parameter_dtype=fixture.parameter_dtype,
+                outputs=outputs(
+                    method,
+                    selection.mode,
+                    weight="weight" in fixture.parameters,
+                    bias="bias" in fixture.parameters,
+                    gradients=selection.gradients,
+                ),
                 default_normalized_ndim=len(fixture.shape) - 1,
             )
             yield PlannedCase(case=case, fixture=fixture)
@@ -118,9 +130,7 @@ def _check_parameters(fixture: Fixture, method: Method, params: Params) -> None:
     shape = parameter_shape(method, fixture.shape, params)
     arrays = fixture.arrays()
     if not arrays.parameters_fit(shape):
-        given = {
-            name: array.shape for name in ("weight", "bias") if (array := getattr(arrays, name)) is not None
-        }
+        given = {n: arrays.parameters[n].shape for n in ("weight", "bias") if n in arrays.parameters}
         found = ", ".join(f"{name} {shape}" for name, shape in given.items())
         raise ParameterError(
             f"fixture {fixture.argument}: it has {found}; {method} norm of x {fixture.shape} needs {shape}"
@@ -140,8 +150,15 @@ def _params(fixture: Fixture, method: Method, own: Mapping[str, Any], selection:
     eps = selection.eps if selection.eps is not None else own.get("eps", DEFAULT_EPS)
     axis = selection.channel_axis if selection.channel_axis is not None else fixture.channel_axis
     common = Params(eps=float(eps), channel_axis=axis)
+    if method is Method.BATCH:
+        momentum = (
+            selection.momentum if selection.momentum is not None else own.get("momentum", DEFAULT_MOMENTUM)
+        )
+        return _replace(common, momentum=float(momentum))
     if method is Method.LAYER:
-        chosen = selection.normalized_ndim or own.get("normalized_ndim", len(fixture.shape) - 1)
+        chosen = selection.normalized_ndim
+        if chosen is None:
+            chosen = own.get("normalized_ndim", len(fixture.shape) - 1)
         return _replace(common, normalized_ndim=chosen)
     if method is Method.GROUP:
         if selection.groups is not None:

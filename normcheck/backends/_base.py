@@ -19,6 +19,10 @@ Function = Callable[..., Any]
 Tagged = Tuple[str, "np.ndarray[Any, Any]"]  # the dtype's name, and the data
 
 
+Differentiated = Tuple[Any, Optional[Dict[str, Any]], Optional[BaseException]]
+GRADIENTS = ("grad_x", "grad_weight", "grad_bias")
+
+
 class Task(NamedTuple):
     """One case as a worker gets it: plain data, from JSON."""
 
@@ -48,14 +52,31 @@ class Backend(Protocol):
     def unsupported(self, task: Task, shape: Tuple[int, ...]) -> Optional[str]:
         """None if the backend can compute ``task`` for an x of ``shape``, or a sentence that says why not."""
 
-    def from_numpy(self, array: np.ndarray[Any, Any]) -> Any:
-        """The framework's array; it may share the memory of ``array``."""
+    def from_numpy(self, tagged: Tagged) -> Any:
+        """The framework's array; it may share the memory of the data, which nobody else uses."""
 
     def to_numpy(self, value: Any) -> Tagged:
         """The data of a framework's array, finished computing; NotAnArrayError if it is none."""
 
+    def as_function(self, value: Any) -> Function:
+        """A user's callable as a function of (x, weight, bias), such as a torch.nn.Module's."""
+
     def compiled(self, function: Function, static: Dict[str, Any]) -> Function:
-        """``function`` of the arrays alone, as the framework's users would run it."""
+        """``function`` of arrays alone, as the framework's users would run it."""
+
+    def differentiate(
+        self,
+        function: Function,
+        static: Dict[str, Any],
+        arrays: List[Any],
+        named: Dict[str, Any],
+        grad_y: Any,
+    ) -> Differentiated:
+        """Call ``function`` and differentiate it with respect to ``arrays``: x, weight and bias or None.
+
+        What it returned; the gradients by name, None where the framework cannot differentiate it at all;
+        and the error where it tried and failed.
+        """
 
 
 def same_groups(params: Dict[str, Any], channels: int) -> List[List[int]]:

@@ -1,4 +1,7 @@
-"""JAX: jitted jax.numpy, as one would write a normalization without a layer library."""
+"""JAX: jitted jax.numpy, as one would write a normalization without a layer library, and jax.vjp.
+
+Half precision is computed in float32 and rounded once, at the end.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from normcheck.backends._base import Function, NotAnArrayError, Tagged, Task, same_groups
+from normcheck.backends._base import (
+    GRADIENTS,
+    Differentiated,
+    Function,
+    NotAnArrayError,
+    Tagged,
+    Task,
+    same_groups,
+)
 
 Array = Any  # jax.Array
 
@@ -38,9 +49,10 @@ def unsupported(task: Task, shape: Tuple[int, ...]) -> Optional[str]:
     return None
 
 
-def from_numpy(array: Any) -> Array:
+def from_numpy(tagged: Tagged) -> Array:
     """A copy on the default device: JAX arrays never change, so they must not share memory that may."""
-    return jnp.array(array, copy=True)
+    dtype, data = tagged
+    return jnp.array(data.view(jnp.bfloat16) if dtype == "bfloat16" else data, copy=True)
 
 
 def to_numpy(value: Any) -> Tagged:
@@ -53,17 +65,63 @@ def to_numpy(value: Any) -> Tagged:
     return array.dtype.name, array
 
 
+def as_function(value: Any) -> Function:
+    """A function is what it is."""
+    function: Function = value
+    return function
+
+
 def compiled(function: Function, static: Dict[str, Any]) -> Function:
-    """The jitted function, one for each set of parameters; eps is traced, so that it costs no compilation."""
-    eps = static["eps"]
-    others = json.dumps({name: value for name, value in static.items() if name != "eps"}, sort_keys=True)
-    jitted = _jitted(function, others)
-    return lambda *arrays: jitted(*arrays, eps=eps)
+    """The jitted function; a user's own is not jitted for them, as they may or may not want that."""
+    if function not in METHODS.values():
+        return lambda *arrays, **named: function(*arrays, **named, **static)
+    traced, fixed = _separated(static)
+    jitted = _jitted(function, fixed)
+    return lambda *arrays, **named: jitted(*arrays, **named, **traced)
+
+
+def differentiate(
+    function: Function, static: Dict[str, Any], arrays: List[Any], named: Dict[str, Any], grad_y: Array
+) -> Differentiated:
+    """jax.vjp, from y back to x, weight and bias; jitted together with the function if that is ours."""
+    if function in METHODS.values():
+        traced, fixed = _separated(static)
+        returned, found = _jitted_vjp(function, fixed)(arrays, {**named, **traced}, grad_y)
+    else:
+        try:
+            returned, found = _vjp(functools.partial(function, **static), arrays, named, grad_y)
+        except Exception as error:  # an answer about the gradients, if it can be called without them
+            return function(*arrays, **named, **static), {}, error
+    present = {name: g for name, g, a in zip(GRADIENTS, found, arrays) if a is not None}
+    return returned, present, None
+
+
+def _separated(static: Dict[str, Any]) -> Tuple[Dict[str, Any], str]:
+    """Numbers are traced, so that they cost no compilation; what shapes the program is fixed."""
+    numbers = {name: value for name, value in static.items() if name in ("eps", "momentum")}
+    fixed = {name: value for name, value in static.items() if name not in numbers}
+    return numbers, json.dumps(fixed, sort_keys=True)
 
 
 @functools.lru_cache(maxsize=None)
-def _jitted(function: Function, others: str) -> Function:
-    return jax.jit(functools.partial(function, **json.loads(others)))
+def _jitted(function: Function, fixed: str) -> Function:
+    return jax.jit(functools.partial(function, **json.loads(fixed)))
+
+
+@functools.lru_cache(maxsize=None)
+def _jitted_vjp(function: Function, fixed: str) -> Function:
+    return jax.jit(functools.partial(_vjp, functools.partial(function, **json.loads(fixed))))
+
+
+def _vjp(function: Function, arrays: List[Any], named: Dict[str, Any], grad_y: Array) -> Tuple[Any, Any]:
+    """What ``function`` returns, and the gradients of (the first of) it."""
+
+    def first(*given: Any) -> Tuple[Any, Any]:
+        returned = function(*given, **named)
+        return (returned[0] if isinstance(returned, tuple) else returned), returned
+
+    _, pull_back, returned = jax.vjp(first, *arrays, has_aux=True)
+    return returned, pull_back(grad_y)
 
 
 def _standardize(rows: Array, eps: Any) -> Array:
@@ -73,42 +131,67 @@ def _standardize(rows: Array, eps: Any) -> Array:
     return deviation / jnp.sqrt(var + eps)
 
 
+def _wide(array: Array) -> Array:
+    """Half precision in float32, in which statistics belong."""
+    return array.astype(jnp.float32) if array.dtype.itemsize == 2 else array
+
+
+def _along(parameter: Array, ndim: int, axis: int) -> Array:
+    """A parameter of the channels in a shape that broadcasts against x."""
+    return _wide(parameter).reshape([-1 if axis % ndim == a else 1 for a in range(ndim)])
+
+
 def _affine(x_hat: Array, weight: Optional[Array], bias: Optional[Array], axis: int) -> Array:
     """weight·x̂ + bias along the channels in ``axis``."""
-    shape = [-1 if axis == a else 1 for a in range(x_hat.ndim)]
-    if weight is not None:
-        x_hat = x_hat * weight.reshape(shape)
-    return x_hat if bias is None else x_hat + bias.reshape(shape)
+    y = x_hat if weight is None else x_hat * _along(weight, x_hat.ndim, axis)
+    return y if bias is None else y + _along(bias, x_hat.ndim, axis)
 
 
 def batch_norm(
-    x: Array, weight: Optional[Array], bias: Optional[Array], *, eps: Any, channel_axis: int = 1
-) -> Array:
-    """Normalize each channel over the batch."""
-    by_channel = jnp.moveaxis(x, channel_axis, 0)
+    x: Array,
+    weight: Optional[Array],
+    bias: Optional[Array],
+    *,
+    eps: Any,
+    running_mean: Array,
+    running_var: Array,
+    training: bool,
+    momentum: Any,
+    channel_axis: int = 1,
+) -> Tuple[Array, Array, Array]:
+    """Normalize each channel over the batch, or with the running statistics; the statistics after it."""
+    old = (running_mean, running_var)
+    if not training:
+        mean, var = (_along(a, x.ndim, channel_axis) for a in old)
+        y = _affine((_wide(x) - mean) / jnp.sqrt(var + eps), weight, bias, channel_axis)
+        return y.astype(x.dtype), running_mean, running_var
+    by_channel = jnp.moveaxis(_wide(x), channel_axis, 0)
     rows = by_channel.reshape(by_channel.shape[0], -1)
     x_hat = jnp.moveaxis(_standardize(rows, eps).reshape(by_channel.shape), 0, channel_axis)
-    return _affine(x_hat, weight, bias, channel_axis % x.ndim)
+    batch = (rows.mean(axis=-1), rows.var(axis=-1, ddof=1))
+    new = [((1 - momentum) * _wide(a) + momentum * now).astype(a.dtype) for a, now in zip(old, batch)]
+    return _affine(x_hat, weight, bias, channel_axis).astype(x.dtype), new[0], new[1]
 
 
 def layer_norm(
     x: Array, weight: Optional[Array], bias: Optional[Array], *, eps: Any, normalized_ndim: int
 ) -> Array:
     """Normalize each sample over its last ``normalized_ndim`` axes."""
-    rows = x.reshape(*x.shape[: x.ndim - normalized_ndim], -1)
+    rows = _wide(x).reshape(*x.shape[: x.ndim - normalized_ndim], -1)
     y = _standardize(rows, eps).reshape(x.shape)
-    y = y if weight is None else y * weight
-    return y if bias is None else y + bias
+    y = y if weight is None else y * _wide(weight)
+    y = y if bias is None else y + _wide(bias)
+    return y.astype(x.dtype)
 
 
 def instance_norm(
     x: Array, weight: Optional[Array], bias: Optional[Array], *, eps: Any, channel_axis: int = 1
 ) -> Array:
     """Normalize each channel of each sample."""
-    channels_first = jnp.moveaxis(x, channel_axis, 1)
-    rows = channels_first.reshape(*channels_first.shape[:2], -1)
-    x_hat = jnp.moveaxis(_standardize(rows, eps).reshape(channels_first.shape), 1, channel_axis)
-    return _affine(x_hat, weight, bias, channel_axis % x.ndim)
+    by_sample = jnp.moveaxis(_wide(x), channel_axis, 1)
+    rows = by_sample.reshape(*by_sample.shape[:2], -1)
+    x_hat = jnp.moveaxis(_standardize(rows, eps).reshape(by_sample.shape), 1, channel_axis)
+    return _affine(x_hat, weight, bias, channel_axis).astype(x.dtype)
 
 
 def group_norm(
@@ -122,17 +205,18 @@ def group_norm(
     channel_axis: int = 1,
 ) -> Array:
     """Normalize each group of channels of each sample: as one array where they are equal and contiguous."""
-    channels_first = jnp.moveaxis(x, channel_axis, 1)
-    batch, channels = channels_first.shape[:2]
+    by_sample = jnp.moveaxis(_wide(x), channel_axis, 1)
+    batch, channels = by_sample.shape[:2]
     if num_groups is not None:
-        x_hat = _standardize(channels_first.reshape(batch, num_groups, -1), eps).reshape(channels_first.shape)
+        x_hat = _standardize(by_sample.reshape(batch, num_groups, -1), eps).reshape(by_sample.shape)
     else:
         split = same_groups({"groups": groups}, channels)
-        parts = [channels_first[:, np.array(group)] for group in split]
+        parts = [by_sample[:, np.array(group)] for group in split]
         parts = [_standardize(part.reshape(batch, -1), eps).reshape(part.shape) for part in parts]
         order = np.argsort([channel for group in split for channel in group])
         x_hat = jnp.concatenate(parts, axis=1)[:, order]
-    return _affine(jnp.moveaxis(x_hat, 1, channel_axis), weight, bias, channel_axis % x.ndim)
+    y = _affine(jnp.moveaxis(x_hat, 1, channel_axis), weight, bias, channel_axis)
+    return y.astype(x.dtype)
 
 
 METHODS: Dict[str, Function] = {

@@ -1,14 +1,19 @@
-"""NumPy: the four methods as one would write them by hand, each a mean and a variance over one axis."""
+"""NumPy: the four methods as one would write them by hand, forward and backward.
+
+Every method brings x into rows, one for each statistic set, and back. Half precision is computed in
+float32 and rounded once, at the end.
+"""
 
 from __future__ import annotations
 
-from typing import Any, Dict, List, Optional, Tuple
+from typing import Any, Callable, Dict, List, Optional, Tuple
 
 import numpy as np
 
-from normcheck.backends._base import Function, NotAnArrayError, Tagged, Task, same_groups
+from normcheck.backends._base import Differentiated, Function, NotAnArrayError, Tagged, Task, same_groups
 
 Array = Any  # numpy.ndarray; spelled so that every NumPy from 1.21 on can run this
+View = Tuple[List[Array], Callable[[List[Array]], Array]]  # rows, and how to bring them back
 
 
 def environment() -> Dict[str, Any]:
@@ -25,9 +30,14 @@ def unsupported(task: Task, shape: Tuple[int, ...]) -> Optional[str]:
     return None
 
 
-def from_numpy(array: Array) -> Array:
-    """The array itself."""
-    return array
+def from_numpy(tagged: Tagged) -> Array:
+    """The array itself; bfloat16 as ml_dtypes has it."""
+    dtype, data = tagged
+    if dtype != "bfloat16":
+        return data
+    import ml_dtypes
+
+    return data.view(ml_dtypes.bfloat16)
 
 
 def to_numpy(value: Any) -> Tagged:
@@ -35,51 +45,141 @@ def to_numpy(value: Any) -> Tagged:
     if not isinstance(value, (np.ndarray, np.generic)):
         raise NotAnArrayError(f"is a {type(value).__name__}, not a numpy array")
     array = np.asarray(value)
-    return array.dtype.name, array
+    name = array.dtype.name
+    return name, array.view(np.uint16) if name == "bfloat16" else array
+
+
+def as_function(value: Any) -> Function:
+    """A function is what it is."""
+    function: Function = value
+    return function
 
 
 def compiled(function: Function, static: Dict[str, Any]) -> Function:
     """NumPy runs what is written."""
-    return lambda *arrays: function(*arrays, **static)
+    return lambda *arrays, **named: function(*arrays, **named, **static)
+
+
+def differentiate(
+    function: Function, static: Dict[str, Any], arrays: List[Any], named: Dict[str, Any], grad_y: Array
+) -> Differentiated:
+    """The gradients of the functions of this module; NumPy itself cannot differentiate a user's."""
+    returned = function(*arrays, **named, **static)
+    if function not in _VIEWS:
+        return returned, None, None
+    return returned, _gradients(_VIEWS[function], static, arrays, named, grad_y), None
+
+
+def _batch_view(x: Array, *, channel_axis: int = 1, **_: Any) -> View:
+    by_channel = np.moveaxis(x, channel_axis, 0)
+    shape = by_channel.shape
+    return [by_channel.reshape(shape[0], -1)], lambda rows: np.moveaxis(
+        rows[0].reshape(shape), 0, channel_axis
+    )
+
+
+def _layer_view(x: Array, *, normalized_ndim: int, **_: Any) -> View:
+    rows = x.reshape(*x.shape[: x.ndim - normalized_ndim], -1)
+    return [rows], lambda rows: rows[0].reshape(x.shape)
+
+
+def _instance_view(x: Array, *, channel_axis: int = 1, **_: Any) -> View:
+    by_sample = np.moveaxis(x, channel_axis, 1)
+    shape = by_sample.shape
+    return [by_sample.reshape(*shape[:2], -1)], lambda rows: np.moveaxis(
+        rows[0].reshape(shape), 1, channel_axis
+    )
+
+
+def _group_view(
+    x: Array,
+    *,
+    num_groups: Optional[int] = None,
+    groups: Optional[List[List[int]]] = None,
+    channel_axis: int = 1,
+    **_: Any,
+) -> View:
+    by_sample = np.moveaxis(x, channel_axis, 1)
+    split = same_groups({"num_groups": num_groups, "groups": groups}, by_sample.shape[1])
+
+    def back(rows: List[Array]) -> Array:
+        joined = np.empty(by_sample.shape, rows[0].dtype)
+        for group, row in zip(split, rows):
+            joined[:, group] = row.reshape(joined[:, group].shape)
+        return np.moveaxis(joined, 1, channel_axis)
+
+    return [by_sample[:, group].reshape(len(x), -1) for group in split], back
 
 
 def _standardize(rows: Array, eps: float) -> Array:
     """Rows with mean 0 and variance 1; each row, of the last axis, is one statistic set."""
-    mean = rows.mean(axis=-1, keepdims=True)
-    var = rows.var(axis=-1, keepdims=True)
-    return (rows - mean) / np.sqrt(var + eps)
+    return (rows - rows.mean(axis=-1, keepdims=True)) * _inverse_root(rows, eps)
 
 
-def _affine(x_hat: Array, weight: Optional[Array], bias: Optional[Array], axis: int) -> Array:
-    """weight·x̂ + bias along the channels in ``axis``."""
-    shape = [-1 if axis == a else 1 for a in range(x_hat.ndim)]
-    if weight is not None:
-        x_hat = x_hat * weight.reshape(shape)
-    return x_hat if bias is None else x_hat + bias.reshape(shape)
+def _inverse_root(rows: Array, eps: float) -> Array:
+    return 1 / np.sqrt(rows.var(axis=-1, keepdims=True) + eps)
 
 
-def batch_norm(x: Array, weight: Any, bias: Any, *, eps: float, channel_axis: int = 1) -> Array:
-    """Normalize each channel over the batch."""
-    by_channel = np.moveaxis(x, channel_axis, 0)
-    rows = by_channel.reshape(by_channel.shape[0], -1)
-    x_hat = np.moveaxis(_standardize(rows, eps).reshape(by_channel.shape), 0, channel_axis)
-    return _affine(x_hat, weight, bias, channel_axis % x.ndim)
+def _along(parameter: Array, x: Array, layer: bool, channel_axis: int) -> Array:
+    """A parameter in a shape that broadcasts against x."""
+    if layer:
+        return parameter
+    return parameter.reshape([-1 if axis == channel_axis % x.ndim else 1 for axis in range(x.ndim)])
+
+
+def _wide(array: Array) -> Array:
+    """Half precision in float32, in which statistics belong."""
+    return array.astype(np.float32) if array.dtype.itemsize == 2 else array
+
+
+def _affine(x_hat: Array, weight: Any, bias: Any, static: Dict[str, Any]) -> Array:
+    where = ("normalized_ndim" in static, static.get("channel_axis", 1))
+    y = x_hat if weight is None else x_hat * _along(_wide(weight), x_hat, *where)
+    return y if bias is None else y + _along(_wide(bias), x_hat, *where)
+
+
+def _normalize(
+    view: Callable[..., View], x: Array, weight: Any, bias: Any, eps: float, **static: Any
+) -> Array:
+    rows, back = view(_wide(x), **static)
+    return _affine(back([_standardize(row, eps) for row in rows]), weight, bias, static).astype(x.dtype)
+
+
+def batch_norm(
+    x: Array,
+    weight: Any,
+    bias: Any,
+    *,
+    eps: float,
+    running_mean: Array,
+    running_var: Array,
+    training: bool,
+    momentum: float,
+    channel_axis: int = 1,
+) -> Tuple[Array, Array, Array]:
+    """Normalize each channel over the batch, or with the running statistics; the statistics after it."""
+    static = {"channel_axis": channel_axis}
+    if not training:
+        mean, var = (_along(_wide(a), x, False, channel_axis) for a in (running_mean, running_var))
+        y = _affine((_wide(x) - mean) / np.sqrt(var + eps), weight, bias, static)
+        return y.astype(x.dtype), running_mean, running_var
+    y = _normalize(_batch_view, x, weight, bias, eps, **static)
+    (rows,), _ = _batch_view(_wide(x), **static)
+    batch = (rows.mean(axis=-1), rows.var(axis=-1, ddof=1))
+    new = [
+        (1 - momentum) * _wide(old) + momentum * now for old, now in zip((running_mean, running_var), batch)
+    ]
+    return y, new[0].astype(running_mean.dtype), new[1].astype(running_var.dtype)
 
 
 def layer_norm(x: Array, weight: Any, bias: Any, *, eps: float, normalized_ndim: int) -> Array:
     """Normalize each sample over its last ``normalized_ndim`` axes."""
-    rows = x.reshape(*x.shape[: x.ndim - normalized_ndim], -1)
-    x_hat = _standardize(rows, eps).reshape(x.shape)
-    y = x_hat if weight is None else x_hat * weight
-    return y if bias is None else y + bias
+    return _normalize(_layer_view, x, weight, bias, eps, normalized_ndim=normalized_ndim)
 
 
 def instance_norm(x: Array, weight: Any, bias: Any, *, eps: float, channel_axis: int = 1) -> Array:
     """Normalize each channel of each sample."""
-    channels_first = np.moveaxis(x, channel_axis, 1)
-    rows = channels_first.reshape(*channels_first.shape[:2], -1)
-    x_hat = np.moveaxis(_standardize(rows, eps).reshape(channels_first.shape), 1, channel_axis)
-    return _affine(x_hat, weight, bias, channel_axis % x.ndim)
+    return _normalize(_instance_view, x, weight, bias, eps, channel_axis=channel_axis)
 
 
 def group_norm(
@@ -93,13 +193,47 @@ def group_norm(
     channel_axis: int = 1,
 ) -> Array:
     """Normalize each group of channels of each sample."""
-    channels_first = np.moveaxis(x, channel_axis, 1)
-    x_hat = np.empty_like(channels_first)
-    params = {"num_groups": num_groups, "groups": groups}
-    for group in same_groups(params, channels_first.shape[1]):
-        part = channels_first[:, group]
-        x_hat[:, group] = _standardize(part.reshape(len(part), -1), eps).reshape(part.shape)
-    return _affine(np.moveaxis(x_hat, 1, channel_axis), weight, bias, channel_axis % x.ndim)
+    how = {"num_groups": num_groups, "groups": groups, "channel_axis": channel_axis}
+    return _normalize(_group_view, x, weight, bias, eps, **how)
+
+
+def _gradients(
+    view: Callable[..., View], static: Dict[str, Any], arrays: List[Any], named: Dict[str, Any], grad_y: Array
+) -> Dict[str, Array]:
+    """The textbook backward pass: dx = r·(h - mean(h) - x̂·mean(h·x̂)), h = weight·grad_y."""
+    x, weight, bias = arrays
+    wide, g, eps = _wide(x), _wide(grad_y), static["eps"]
+    where = ("normalized_ndim" in static, static.get("channel_axis", 1))
+    h = g if weight is None else g * _along(_wide(weight), x, *where)
+    if static.get("training", True):
+        rows, back = view(wide, **static)
+        x_hats = [_standardize(row, eps) for row in rows]
+        dx = back([_backward(*parts, eps) for parts in zip(rows, x_hats, view(h, **static)[0])])
+        x_hat = back(x_hats)
+    else:
+        mean, var = (_along(_wide(named[name]), x, *where) for name in ("running_mean", "running_var"))
+        root = np.sqrt(var + eps)
+        dx, x_hat = h / root, (wide - mean) / root
+    found = {"grad_x": dx.astype(x.dtype)}
+    if weight is not None:
+        found["grad_weight"] = _summed(g * x_hat, weight, *where)
+    if bias is not None:
+        found["grad_bias"] = _summed(g, bias, *where)
+    return found
+
+
+def _backward(rows: Array, x_hat: Array, h: Array, eps: float) -> Array:
+    centred = h - h.mean(axis=-1, keepdims=True)
+    return _inverse_root(rows, eps) * (centred - x_hat * (h * x_hat).mean(axis=-1, keepdims=True))
+
+
+def _summed(a: Array, parameter: Array, layer: bool, channel_axis: int) -> Array:
+    """The sum of ``a`` over all that ``parameter`` broadcasts over: rows of one axis, so pairwise."""
+    if layer:
+        rows = np.ascontiguousarray(a.reshape(-1, parameter.size).T)
+    else:
+        rows = np.ascontiguousarray(np.moveaxis(a, channel_axis, 0).reshape(parameter.size, -1))
+    return rows.sum(axis=-1).reshape(parameter.shape).astype(parameter.dtype)
 
 
 METHODS: Dict[str, Function] = {
@@ -107,4 +241,11 @@ METHODS: Dict[str, Function] = {
     "layer": layer_norm,
     "instance": instance_norm,
     "group": group_norm,
+}
+
+_VIEWS: Dict[Function, Callable[..., View]] = {
+    batch_norm: _batch_view,
+    layer_norm: _layer_view,
+    instance_norm: _instance_view,
+    group_norm: _group_view,
 }

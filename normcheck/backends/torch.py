@@ -1,4 +1,4 @@
-"""PyTorch: its native operators, from torch.nn.functional."""
+"""PyTorch: its native operators, from torch.nn.functional, and autograd."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ import torch
 import torch.nn.functional as F  # noqa: N812 (PyTorch's own name for it)
 
 from normcheck.backends._base import (
+    GRADIENTS,
+    Differentiated,
     Function,
     NotAnArrayError,
     Tagged,
@@ -43,16 +45,23 @@ def unsupported(task: Task, shape: Tuple[int, ...]) -> Optional[str]:
     """PyTorch's batch and instance norm refuse statistic sets of one element."""
     channels = shape[task.params.get("channel_axis", 1)]
     elements = int(np.prod(shape)) // channels
-    if task.method == "batch" and elements == 1:
+    if task.method == "batch" and elements == 1 and task.mode == "train":
         return "torch batch_norm refuses one value per channel"
     if task.method == "instance" and elements == shape[0]:
         return "torch instance_norm refuses one spatial element"
+    if task.method == "group":
+        groups = same_groups(task.params, channels)
+        if any(elements * len(group) == 1 for group in groups):
+            return "torch group_norm refuses one value per group"
     return None
 
 
-def from_numpy(array: Any) -> Tensor:
-    """A tensor that shares the memory of ``array``."""
-    return torch.from_numpy(array)
+def from_numpy(tagged: Tagged) -> Tensor:
+    """A tensor that shares the memory of the data."""
+    dtype, data = tagged
+    if dtype == "bfloat16":
+        return torch.from_numpy(data.view(np.int16)).view(torch.bfloat16)
+    return torch.from_numpy(data)
 
 
 def to_numpy(value: Any) -> Tagged:
@@ -66,17 +75,98 @@ def to_numpy(value: Any) -> Tagged:
     return array.dtype.name, array
 
 
+def as_function(value: Any) -> Function:
+    """A torch.nn.Module as a function of the parameters that it holds; anything else is what it is."""
+    return _ModuleFunction(value) if isinstance(value, torch.nn.Module) else value
+
+
 def compiled(function: Function, static: Dict[str, Any]) -> Function:
     """PyTorch runs eagerly."""
-    return lambda *arrays: function(*arrays, **static)
+    return lambda *arrays, **named: function(*arrays, **named, **static)
+
+
+def differentiate(
+    function: Function, static: Dict[str, Any], arrays: List[Any], named: Dict[str, Any], grad_y: Tensor
+) -> Differentiated:
+    """Autograd, from y back to x, weight and bias."""
+    leaves = {name: array.requires_grad_() for name, array in zip(GRADIENTS, arrays) if array is not None}
+    returned = function(*arrays, **named, **static)
+    y = returned[0] if isinstance(returned, tuple) and returned else returned
+    try:
+        found = torch.autograd.grad(y, list(leaves.values()), grad_y, allow_unused=True)
+    except Exception as error:  # whatever the user's backward raises is an answer about the gradients
+        return returned, {}, error
+    return returned, dict(zip(leaves, found)), None
+
+
+class _ModuleFunction:
+    """A torch.nn.Module called like a function; its eps, groups and momentum are its own."""
+
+    def __init__(self, module: torch.nn.Module) -> None:
+        self.module = module
+
+    def __call__(
+        self,
+        x: Tensor,
+        weight: Optional[Tensor],
+        bias: Optional[Tensor],
+        *,
+        training: bool = True,
+        running_mean: Optional[Tensor] = None,
+        running_var: Optional[Tensor] = None,
+    ) -> Any:
+        self.module.train(training)
+        state: Dict[str, Tensor] = {}
+        for name, given, neutral in (("weight", weight, 1.0), ("bias", bias, 0.0)):
+            state.update(self._parameter(name, given, neutral, x.dtype))
+        buffers = dict(self.module.named_buffers())
+        tracked = {"running_mean": running_mean, "running_var": running_var}
+        ours = {name: value for name, value in tracked.items() if value is not None and name in buffers}
+        y = torch.func.functional_call(self.module, {**state, **ours}, (x,))
+        return (y, *ours.values()) if len(ours) == 2 else y
+
+    def _parameter(
+        self, name: str, given: Optional[Tensor], neutral: float, dtype: torch.dtype
+    ) -> Dict[str, Tensor]:
+        """What stands in for the module's one parameter that is called ``name``."""
+        own = {full: p for full, p in self.module.named_parameters() if full.rpartition(".")[2] == name}
+        if not own and given is None:
+            return {}
+        if len(own) != 1:
+            raise TypeError(f"the module has {len(own)} parameters called {name} to load the fixture's into")
+        ((full, parameter),) = own.items()
+        if given is None:
+            return {full: torch.full_like(parameter, neutral, dtype=dtype)}
+        if parameter.shape != given.shape:
+            shapes = f"{tuple(parameter.shape)}, the fixture's has {tuple(given.shape)}"
+            raise TypeError(f"the module's {name} has shape {shapes}")
+        return {full: given}
 
 
 def batch_norm(
-    x: Tensor, weight: Optional[Tensor], bias: Optional[Tensor], *, eps: float, channel_axis: int = 1
-) -> Tensor:
-    """``torch.nn.functional.batch_norm`` with the statistics of the batch."""
-    y = F.batch_norm(x.movedim(channel_axis, 1), None, None, weight, bias, training=True, eps=eps)
-    return y.movedim(1, channel_axis)
+    x: Tensor,
+    weight: Optional[Tensor],
+    bias: Optional[Tensor],
+    *,
+    eps: float,
+    running_mean: Tensor,
+    running_var: Tensor,
+    training: bool,
+    momentum: float,
+    channel_axis: int = 1,
+) -> Tuple[Tensor, Tensor, Tensor]:
+    """``torch.nn.functional.batch_norm``, which updates the running statistics in place."""
+    y = F.batch_norm(
+        x.movedim(channel_axis, 1),
+        running_mean,
+        running_var,
+        weight,
+        bias,
+        training=training,
+        momentum=momentum,
+        eps=eps,
+    )
+    return y.movedim(1, channel_axis), running_mean, running_var
 
 
 def layer_norm(
@@ -112,18 +202,15 @@ def group_norm(
         y = F.group_norm(x, len(split), weight, bias, eps)
     else:
         parts = [
-            F.group_norm(
-                x[:, group],
-                1,
-                None if weight is None else weight[group],
-                None if bias is None else bias[group],
-                eps,
-            )
-            for group in split
+            F.group_norm(x[:, group], 1, _taken(weight, group), _taken(bias, group), eps) for group in split
         ]
         order = torch.tensor([channel for group in split for channel in group])
         y = torch.cat(parts, dim=1)[:, order.argsort()]
     return y.movedim(1, channel_axis)
+
+
+def _taken(parameter: Optional[Tensor], group: List[int]) -> Optional[Tensor]:
+    return None if parameter is None else parameter[group]
 
 
 METHODS: Dict[str, Function] = {

@@ -36,7 +36,11 @@ from normcheck.reports import FORMATS
 @click.option("--num-groups", type=int, metavar="G", help="Group norm: this many equal groups.")
 @click.option("--groups", "groups_text", metavar="'0,1|2'", help="Group norm: these groups of channels.")
 @click.option("--normalized-ndim", type=int, metavar="K", help="Layer norm: over the last K axes.")
+@click.option(
+    "--momentum", type=float, metavar="P", help="Batch norm: weight of the new batch. Default: 0.1."
+)
 @click.option("--channel-axis", type=int, metavar="A", help="Where the channels are: 1 or -1.")
+@click.option("--gradients/--no-gradients", default=True, help="Differentiate too, or not. Default: do.")
 @click.option(
     "--max-backward-error",
     type=float,

@@ -1,11 +1,12 @@
 """The oracle: the trusted result, in twice the working precision, and how well conditioned it is.
 
 It shares no code with any backend. For cases up to float32 it computes in float64, for float64 cases in
-double-double; inputs are taken as stored in the case's dtype, eps is the exact double given.
+double-double; inputs are taken as stored in the case's dtype, eps and momentum are the exact doubles given.
 """
 
 from __future__ import annotations
 
-from normcheck.oracle.forward import Truth, forward
+from normcheck.oracle.evaluate import Inputs, evaluate
+from normcheck.oracle.truth import Truth
 
-__all__ = ["Truth", "forward"]
+__all__ = ["Inputs", "Truth", "evaluate"]

@@ -73,6 +73,9 @@ class DoubleDouble:
         high, middle = fast_two_sum(high, high_error + low)
         return DoubleDouble(*fast_two_sum(high, middle + low_error))
 
+    def __rsub__(self, other: Array | float) -> DoubleDouble:
+        return _lift(other) + -self
+
     def __sub__(self, other: DoubleDouble | Array | float) -> DoubleDouble:
         return self + -_lift(other)
 
@@ -90,24 +93,27 @@ class DoubleDouble:
     __radd__ = __add__
     __rmul__ = __mul__
 
-    def sqrt(self) -> DoubleDouble:
-        """The square root, of numbers that are not negative: one Newton step in twice the precision."""
+    def __rtruediv__(self, other: Array | float) -> DoubleDouble:
+        return _lift(other) / self
+
+    def __pow__(self, exponent: float) -> DoubleDouble:
+        """The square root, for exponent 0.5, of numbers that are not negative."""
+        if exponent != 0.5:
+            raise NotImplementedError(f"power {exponent}")
         root = np.sqrt(self.hi)
         remainder = self - DoubleDouble(*two_prod(root, root))
-        safe = np.where(root == 0, 1.0, root)
-        return DoubleDouble(*fast_two_sum(root, remainder.hi / (2.0 * safe)))
+        return DoubleDouble(*fast_two_sum(root, remainder.hi / (2.0 * np.where(root == 0, 1.0, root))))
 
-    def mean(self) -> DoubleDouble:
-        """The mean over axis 1, kept as an axis of length 1; summed pairwise."""
-        total, count = self, self.hi.shape[1]
-        while (length := total.hi.shape[1]) > 1:
+    def total(self) -> DoubleDouble:
+        """The sum over axis 1, kept as an axis of length 1; pairwise."""
+        part = self
+        while (length := part.hi.shape[1]) > 1:
             half = length // 2
-            paired = total[:, :half] + total[:, half : 2 * half]
-            odd = total[:, 2 * half :]
-            total = DoubleDouble(
+            paired, odd = part[:, :half] + part[:, half : 2 * half], part[:, 2 * half :]
+            part = DoubleDouble(
                 np.concatenate((paired.hi, odd.hi), axis=1), np.concatenate((paired.lo, odd.lo), axis=1)
             )
-        return total / float(count)
+        return part
 
     def ldexp(self, exponent: NDArray[np.int_]) -> DoubleDouble:
         """Multiply by 2**exponent: exact unless the result leaves the range of float64."""

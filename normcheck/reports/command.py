@@ -4,7 +4,16 @@ from __future__ import annotations
 
 import shlex
 
-from normcheck.model import DEFAULT_EPS, Comparison, DType, Method, Mode, Report, format_groups
+from normcheck.model import (
+    DEFAULT_EPS,
+    DEFAULT_MOMENTUM,
+    Comparison,
+    DType,
+    Method,
+    Mode,
+    Report,
+    format_groups,
+)
 
 
 def reproduce(result: Comparison, report: Report) -> str:
@@ -25,6 +34,10 @@ def reproduce(result: Comparison, report: Report) -> str:
         words += ["--num-groups", str(params.num_groups)]
     if params.normalized_ndim is not None:
         words += ["--normalized-ndim", str(params.normalized_ndim)]
+    if params.momentum not in (None, DEFAULT_MOMENTUM):
+        words += ["--momentum", repr(params.momentum)]
+    if not any(output.is_gradient for output in case.outputs):
+        words += ["--no-gradients"]
     if params.channel_axis != 1 and case.method is not Method.LAYER:
         words += ["--channel-axis", str(params.channel_axis)]
     if report.max_backward_error is not None:

@@ -53,7 +53,7 @@ def show_fixture(fixture: Fixture, console: Console) -> None:
         "tags": ", ".join(fixture.tags) or "none",
         "shape": f"{_shape(fixture)}, channel axis {fixture.channel_axis}",
         "x": _range(arrays.x),
-        "weight, bias": "none (1 and 0)" if arrays.weight is None and arrays.bias is None else "yes",
+        "parameters": ", ".join(arrays.parameters) or "none (weight 1, bias 0)",
     }
     for method, params in (fixture.methods or {}).items():
         given = [", ".join(f"{name}={value}" for name, value in own.items()) or "defaults" for own in params]

@@ -16,7 +16,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from normcheck.model import EXPECTED, Case, Comparison, Method, Report, Verdict
+from normcheck.model import EXPECTED, Case, Comparison, Method, Output, Report, Verdict
 from normcheck.reports.command import reproduce
 from normcheck.reports.terminal import plain, write
 from normcheck.reports.text import MARKS, number, printable, roundoffs
@@ -58,8 +58,11 @@ def _blocks(report: Report, width: int) -> Iterator[RenderableType]:
     yield _headline(report)
     for method, results in _by_method(report.results):
         title = Text(f"\n{method} norm", style="bold")
-        yield title.append("  max |Δ| and backward error β against the oracle", style="not bold dim")
-        yield _results_table(results, width)
+        yield title.append("  max |Δ| and backward error β of y against the oracle", style="not bold dim")
+        yield _results_table([result for result in results if result.output is Output.Y], width)
+        if others := [r for r in results if r.output is not Output.Y and r.backend != EXPECTED]:
+            yield Text("\nthe other outputs, each where it is worst", style="dim")
+            yield _others_table(others, width)
         yield from _expected_lines(results)
         if matrix := _pair_matrix(report, method, width):
             yield matrix
@@ -102,20 +105,43 @@ def _allowed(found: dict[str, Comparison]) -> float | None:
     return bounds[0] if bounds else None
 
 
+def _others_table(results: list[Comparison], width: int) -> Table:
+    """Gradients and running statistics: for each output and backend, the case that was worst."""
+    outputs = [output for output in Output if any(r.output is output for r in results)]
+    backends = list(dict.fromkeys(result.backend for result in results))
+    worst = {(r.output, r.backend): r for r in sorted(results, key=_badness)}
+    columns = [_cells([worst.get((output, backend)) for output in outputs]) for backend in backends]
+    widths = [max(len(name), *map(len, cells)) for name, cells in zip(backends, columns, strict=True)]
+    if CASE_WIDTH + sum(width + GAP for width in widths) > width:
+        table = _table("output / backend", "max |Δ|", "β", "allowed", "")
+        for output in outputs:
+            table.add_row(Text(output.value))
+            _add_stacked(table, {b: worst[output, b] for b in backends if (output, b) in worst})
+        return table
+    table = _table("output", *backends)
+    for row, output in enumerate(outputs):
+        table.add_row(Text(output.value), *(cells[row] for cells in columns))
+    return table
+
+
 def _stacked(rows: Rows) -> Table:
     table = _table("case / backend", "max |Δ|", "β", "allowed", "")
     for case, found in rows:
         table.add_row(_case_name(case))
-        for backend, result in found.items():
-            if backend != EXPECTED:
-                mark = Text(_word(result), style=STYLES[result.verdict])
-                figures = (
-                    number(result.max_abs_diff),
-                    roundoffs(result.backward_error),
-                    roundoffs(result.allowed),
-                )
-                table.add_row(Text(f"  {printable(backend)}"), *figures, mark)
+        _add_stacked(table, found)
     return table
+
+
+def _add_stacked(table: Table, found: dict[str, Comparison]) -> None:
+    for backend, result in found.items():
+        if backend != EXPECTED:
+            mark = Text(_word(result), style=STYLES[result.verdict])
+            figures = (
+                number(result.max_abs_diff),
+                roundoffs(result.backward_error),
+                roundoffs(result.allowed),
+            )
+            table.add_row(Text(f"  {printable(backend)}"), *figures, mark)
 
 
 def _table(first: str, *others: str) -> Table:
@@ -127,14 +153,9 @@ def _table(first: str, *others: str) -> Table:
 
 
 def _by_case(results: list[Comparison]) -> Iterator[tuple[Case, dict[str, Comparison]]]:
-    """Each case with the worst comparison of every backend."""
+    """Each case with the comparison of every backend."""
     for case, group in itertools.groupby(results, key=lambda result: result.case):
-        worst: dict[str, Comparison] = {}
-        for result in group:
-            known = worst.get(result.backend)
-            if known is None or _badness(result) > _badness(known):
-                worst[result.backend] = result
-        yield case, worst
+        yield case, {result.backend: result for result in group}
 
 
 def _badness(result: Comparison) -> tuple[int, float]:
@@ -192,7 +213,7 @@ def _pair_matrix(report: Report, method: Method, width: int) -> RenderableType |
     cases = {case.id for case in report.cases if case.method is method}
     largest: dict[tuple[str, str], float] = {}
     for pair in report.pairs:
-        if pair.case in cases:
+        if pair.case in cases and pair.output is Output.Y:
             difference = math.inf if pair.max_abs_diff is None else pair.max_abs_diff
             a, b = pair.backends
             known = largest.get((a, b), 0.0)
@@ -202,9 +223,8 @@ def _pair_matrix(report: Report, method: Method, width: int) -> RenderableType |
     if not largest:
         return None
     names = list(dict.fromkeys(name for pair in largest for name in pair))
-    head = Text(
-        f"\nmax |Δ| between backends, over {len(cases)} {'case' if len(cases) == 1 else 'cases'}", style="dim"
-    )
+    plural = "case" if len(cases) == 1 else "cases"
+    head = Text(f"\nmax |Δ| of y between backends, over {len(cases)} {plural}", style="dim")
     table: Table
     if sum(len(name) for name in names) + 12 * len(names) > width:
         table = _table("backends", "max |Δ|")

@@ -7,7 +7,6 @@ path. What frameworks and users' code print goes to stderr, which the parent kee
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import importlib
 import json
 import os
@@ -16,15 +15,17 @@ import socket
 import sys
 import threading
 import time
-from typing import Any, Dict, Optional, Tuple
-
-import numpy as np
+from typing import Any, Dict, List, Optional, Tuple
 
 from normcheck.backends import BUILTIN
-from normcheck.backends._base import Backend, NotAnArrayError, Tagged, Task
+from normcheck.backends._base import GRADIENTS, Backend, NotAnArrayError, Tagged, Task
 from normcheck.worker import frames, target
 
-BATCH_OUTPUTS = ("y", "running_mean", "running_var")
+PARAMETERS = ("weight", "bias")
+STATE = ("running_mean", "running_var")
+
+Reply = Dict[str, Any]
+Inputs = Dict[str, Tagged]
 
 
 class Worker:
@@ -32,69 +33,116 @@ class Worker:
 
     def __init__(self, backend: Backend, own: Optional[Any]) -> None:
         self.backend = backend
-        self.own = own
+        self.own = None if own is None else backend.as_function(own)
 
-    def compute(self, task: Task, inputs: Dict[str, Tagged]) -> Dict[str, Any]:
-        """The reply to ``task``: its outputs, or why there are none."""
-        arrays = {name: data for name, (_, data) in inputs.items()}
+    def compute(self, task: Task, inputs: Inputs) -> Reply:
+        """The reply to ``task``: its outputs, or why there are none.
+
+        It is computed twice, on copies: a second call that gives something else says that the first was
+        an accident.
+        """
         self.backend.configure(task)
-        shape = arrays["x"].shape
+        shape = inputs["x"][1].shape
+        state: Tuple[str, ...] = STATE if task.method == "batch" else ()
         if self.own is None:
-            function, static = self.backend.METHODS[task.method], dict(task.params)
+            function, static = self.backend.METHODS[task.method], target.own_keywords(task)
             reason = self.backend.unsupported(task, shape)
-            if task.method == "layer":
-                static.pop("channel_axis", None)
         else:
-            function = target.as_function(self.own)
-            static, reason = target.keywords(function, task, shape[task.params.get("channel_axis", 1)])
+            function = self.own
+            channels = shape[task.params.get("channel_axis", 1)]
+            static, state, reason = target.keywords(function, task, channels)
         if reason is not None:
             return {"status": "unsupported", "message": reason}
-        compiled = self.backend.compiled if self.own is None else _as_written
-        before = {name: _fingerprint(array) for name, array in arrays.items()}
-        native = [
-            self.backend.from_numpy(arrays[name]) if name in arrays else None
-            for name in ("x", "weight", "bias")
+        reply = self._call(task, function, static, state, inputs)
+        again = self._call(task, function, static, state, inputs)
+        reply["unsteady"] = [
+            name
+            for name, (_, array) in reply["outputs"].items()
+            if name not in again["outputs"] or again["outputs"][name][1].tobytes() != array.tobytes()
         ]
-        start = time.perf_counter()
-        returned = compiled(function, static)(*native)
-        reply = self._outputs(task, returned)
-        reply["seconds"] = time.perf_counter() - start
-        reply["changed"] = [name for name, array in arrays.items() if _fingerprint(array) != before[name]]
         return reply
 
-    def _outputs(self, task: Task, returned: Any) -> Dict[str, Any]:
-        """The arrays that a function returned, by name; what is no array is a problem to report."""
-        values: Tuple[Any, ...] = (returned,)
-        if isinstance(returned, tuple) and task.method == "batch":
-            values = returned
-        outputs: Dict[str, Tagged] = {}
-        problems: Dict[str, str] = {}
-        if len(values) not in (1, len(BATCH_OUTPUTS)):
-            problems["y"] = (
-                f"is one of {len(values)} values returned; batch norm returns 1 or {len(BATCH_OUTPUTS)}"
+    def _call(
+        self, task: Task, function: Any, static: Dict[str, Any], state: Tuple[str, ...], inputs: Inputs
+    ) -> Reply:
+        """Call ``function`` once on fresh copies of ``inputs``."""
+        copies = {name: (dtype, array.copy()) for name, (dtype, array) in inputs.items()}
+        native = {name: self.backend.from_numpy(tagged) for name, tagged in copies.items()}
+        arrays = [native.get(name) for name in ("x", *PARAMETERS)]
+        named = {name: native[name] for name in state}
+        start = time.perf_counter()
+        gradients: Optional[Dict[str, Any]] = None
+        error: Optional[BaseException] = None
+        if "grad_y" in native:
+            returned, gradients, error = self.backend.differentiate(
+                function, static, arrays, named, native["grad_y"]
             )
-            values = ()
-        for name, value in zip(BATCH_OUTPUTS, values):
+        else:
+            returned = self.backend.compiled(function, static)(*arrays, **named)
+        reply = self._outputs(task, returned, gradients, error, named, inputs)
+        reply["seconds"] = time.perf_counter() - start
+        changed = (n for n, (_, array) in inputs.items() if array.tobytes() != copies[n][1].tobytes())
+        reply["changed"] = [name for name in changed if name not in STATE]
+        return reply
+
+    def _outputs(
+        self,
+        task: Task,
+        returned: Any,
+        gradients: Optional[Dict[str, Any]],
+        error: Optional[BaseException],
+        named: Dict[str, Any],
+        inputs: Inputs,
+    ) -> Reply:
+        """The arrays that there are, by name; what is no array is a problem to report.
+
+        ``absent`` are outputs that the implementation does not claim to have: the running statistics of a
+        function that does not take them, gradients where the host cannot differentiate.
+        """
+        values, absent, problems = _named(task, returned)
+        values.update(self._updated_in_place(absent, named, inputs))
+        absent = [name for name in absent if name not in values]
+        errors: Dict[str, str] = {}
+        asked = [name for name in task.outputs if name in GRADIENTS]
+        if error is not None:
+            errors = {name: f"could not be differentiated: {target.summary(error)}" for name in asked}
+        elif gradients is None:
+            absent += asked
+        else:
+            values.update(gradients)
+        outputs: Dict[str, Tagged] = {}
+        for name, value in values.items():
             if value is None or name not in task.outputs:
                 continue
             try:
                 dtype, array = self.backend.to_numpy(value)
-            except NotAnArrayError as error:
-                problems[name] = str(error)
+            except NotAnArrayError as problem:
+                problems[name] = str(problem)
                 continue
-            if dtype not in frames.DTYPES:
+            if dtype in frames.DTYPES:
+                outputs[name] = (dtype, array)
+            else:
                 problems[name] = f"has dtype {dtype}"
-                continue
-            outputs[name] = (dtype, array)
-        return {"status": "ok", "outputs": outputs, "problems": problems}
+        return {"status": "ok", "outputs": outputs, "problems": problems, "errors": errors, "absent": absent}
+
+    def _updated_in_place(self, absent: List[str], named: Dict[str, Any], inputs: Inputs) -> Dict[str, Any]:
+        """Running statistics that were not returned but changed where they are, as torch's own are."""
+        candidates = {name: named[name] for name in absent if name in named}
+        now = {name: self.backend.to_numpy(value)[1].tobytes() for name, value in candidates.items()}
+        if all(content == inputs[name][1].tobytes() for name, content in now.items()):
+            return {}
+        return candidates
 
 
-def _as_written(function: Any, static: Dict[str, Any]) -> Any:
-    return lambda *arrays: function(*arrays, **static)
-
-
-def _fingerprint(array: np.ndarray[Any, Any]) -> bytes:
-    return hashlib.blake2b(np.ascontiguousarray(array).tobytes(), digest_size=16).digest()
+def _named(task: Task, returned: Any) -> Tuple[Dict[str, Any], List[str], Dict[str, str]]:
+    """What was returned, by name; the running statistics that were not; and what is wrong with it."""
+    state = [name for name in STATE if name in task.outputs]
+    if not (isinstance(returned, tuple) and task.method == "batch"):
+        return {"y": returned}, state, {}
+    if len(returned) == 1 + len(STATE):
+        return dict(zip(("y", *STATE), returned)), [], {}
+    problem = f"is one of {len(returned)} values returned; batch norm returns y or (y, {', '.join(STATE)})"
+    return {}, [], {"y": problem}
 
 
 def _serve(sock: socket.socket, directory: str, spec: Dict[str, Any]) -> None:

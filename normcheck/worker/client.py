@@ -25,6 +25,9 @@ class Answer:
     reason: str | None = None
     outputs: Mapping[str, frames.Tagged] = field(default_factory=dict)
     problems: Mapping[str, str] = field(default_factory=dict)
+    errors: Mapping[str, str] = field(default_factory=dict)
+    absent: frozenset[str] = frozenset()  # outputs that the implementation does not claim to have
+    unsteady: frozenset[str] = frozenset()  # outputs that a second call gave differently
     seconds: float | None = None
     stderr: str = ""
 
@@ -170,6 +173,9 @@ def _answer(header: Mapping[str, Any], outputs: Mapping[str, frames.Tagged], pri
         reason=f"the call changed its input {changed}" if changed else None,
         outputs=outputs,
         problems={str(name): str(problem) for name, problem in header["problems"].items()},
+        errors={str(name): str(error) for name, error in header["errors"].items()},
+        absent=frozenset(map(str, header["absent"])),
+        unsteady=frozenset(map(str, header["unsteady"])),
         seconds=float(header["seconds"]),
         stderr=printed,
     )

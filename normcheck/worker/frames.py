@@ -62,7 +62,7 @@ def pack(arrays: Dict[str, Optional[Tagged]], directory: str) -> Packed:
             entry["file"] = secrets.token_hex(8)
             data.tofile(os.path.join(directory, entry["file"]))
         else:
-            buffers.append(memoryview(data.tobytes()))
+            buffers.append(data.reshape(-1).data.cast("B"))
         entries.append(entry)
     return Packed(entries, buffers)
 

@@ -11,7 +11,7 @@ import traceback
 from types import ModuleType, TracebackType
 from typing import Any, Dict, List, Optional, Tuple
 
-from normcheck.backends._base import Function, Task, equal_contiguous, same_groups
+from normcheck.backends._base import Task, equal_contiguous, same_groups
 
 OURS = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
@@ -77,19 +77,34 @@ def _accepted(function: Any) -> Tuple[Optional[frozenset[str]], bool]:
     return named, any(p.kind is p.VAR_KEYWORD for p in parameters)
 
 
-def keywords(function: Any, task: Task, channels: int) -> Tuple[Dict[str, Any], Optional[str]]:
+def own_keywords(task: Task) -> Dict[str, Any]:
+    """The keywords of a built-in function for ``task``: all that its method has."""
+    keywords = dict(task.params)
+    if task.method == "batch":
+        keywords["training"] = task.mode == "train"
+    if task.method == "layer":
+        keywords.pop("channel_axis")
+    return keywords
+
+
+def keywords(
+    function: Any, task: Task, channels: int
+) -> Tuple[Dict[str, Any], Tuple[str, ...], Optional[str]]:
     """The keywords to call ``function`` with for ``task``: of what the case has, those that it accepts.
 
-    With them, None, or why the case cannot be put to the function at all.
+    With them, the running statistics that it accepts, and None or why the case cannot be put to it at all.
     """
     named, any_keyword = _accepted(function)
 
     def accepts(name: str) -> bool:
         return any_keyword or named is None or name in named
 
-    offered: Dict[str, Any] = dict(task.params)
+    offered = own_keywords(task)
+    state: Tuple[str, ...] = ()
     if task.method == "batch":
-        offered.update(training=task.mode == "train", running_mean=None, running_var=None)
+        state = tuple(name for name in ("running_mean", "running_var") if accepts(name))
+        if task.mode == "eval" and not (accepts("training") and len(state) == 2):
+            return {}, (), "takes no training, running_mean and running_var, so it has no eval mode"
     if task.method == "group":
         groups = same_groups(offered, channels)
         regular = equal_contiguous(groups)
@@ -99,14 +114,14 @@ def keywords(function: Any, task: Task, channels: int) -> Tuple[Dict[str, Any], 
         elif accepts("groups"):
             offered.pop("num_groups")
         elif accepts("num_groups"):
-            return {}, "takes num_groups only, and these groups are not equal and contiguous"
+            return {}, (), "takes num_groups only, and these groups are not equal and contiguous"
     if offered.get("channel_axis") == 1:
         # The canonical layout needs no word; only a signature that names the axis gets it.
         if not (named and "channel_axis" in named):
             offered.pop("channel_axis")
-    elif "channel_axis" in offered and task.method != "layer" and not accepts("channel_axis"):
-        return {}, "does not take channel_axis, and the channels of this case are last"
-    return {name: value for name, value in offered.items() if accepts(name)}, None
+    elif "channel_axis" in offered and not accepts("channel_axis"):
+        return {}, (), "does not take channel_axis, and the channels of this case are last"
+    return {name: value for name, value in offered.items() if accepts(name)}, state, None
 
 
 def users_traceback(error: BaseException) -> str:
@@ -133,40 +148,3 @@ def _summary(error: BaseException) -> str:
 def summary(error: BaseException) -> str:
     """The last line of an exception's traceback: its type and message."""
     return _summary(error)
-
-
-def is_module(value: Any) -> bool:
-    """True for a torch.nn.Module, told without importing torch."""
-    return any(base.__module__ == "torch.nn.modules.module" for base in type(value).__mro__)
-
-
-def as_function(value: Any) -> Function:
-    """``value`` as a function of (x, weight, bias): a torch.nn.Module gets these loaded before each call."""
-    return _ModuleFunction(value) if is_module(value) else value
-
-
-class _ModuleFunction:
-    """A torch.nn.Module called like a function; its eps, groups and momentum are its own."""
-
-    def __init__(self, module: Any) -> None:
-        self.module = module
-
-    def __call__(self, x: Any, weight: Any, bias: Any, *, training: bool = True) -> Any:
-        import torch
-
-        self.module.train(training)
-        self.module.to(x.dtype)
-        with torch.no_grad():
-            for name, given, neutral in (("weight", weight, 1.0), ("bias", bias, 0.0)):
-                parameter = getattr(self.module, name, None)
-                if parameter is None:
-                    if given is not None:
-                        raise TypeError(f"the module has no {name} to load the fixture's into")
-                elif given is None:
-                    parameter.fill_(neutral)
-                elif parameter.shape != given.shape:
-                    shapes = f"{tuple(parameter.shape)}, the fixture's {tuple(given.shape)}"
-                    raise TypeError(f"the module's {name} has shape {shapes}")
-                else:
-                    parameter.copy_(given)
-        return self.module(x)

@@ -1,0 +1,261 @@
+"""Every output of a normalization layer in twice the working precision, with condition numbers.
+
+    y = weight·x̂ + bias                    cond = |weight|·(e + |x̂|) + |bias|       cond₂ = |weight|·e₂
+
+With g = dL/dy, h = g·weight, and M the mean over the statistic set:
+
+    grad_x      = r·(h - M(h) - x̂·M(h·x̂))     or r·h with running statistics
+    grad_weight = Σ g·x̂                         cond = Σ|g|·(e + |x̂|)               cond₂ = Σ|g|·e₂
+    grad_bias   = Σ g                           cond = Σ|g|
+
+    running_mean = (1-m)·old + m·mean           cond = (1-m)|old| + m·M|x|
+    running_var  = (1-m)·old + m·var·n/(n-1)    cond = (1-m)|old| + m·n/(n-1)·2·M|d·x|
+                                                cond₂ = m·n/(n-1)·M(x²)
+
+and those of grad_x in :func:`_grad_x`. The axes of a parameter's sum are those it broadcasts over.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from normcheck.methods import Partition
+from normcheck.model import Output
+from normcheck.oracle.double_double import DoubleDouble
+from normcheck.oracle.statistics import (
+    Array,
+    Real,
+    Standardized,
+    average,
+    high,
+    low,
+    mean,
+    standardize,
+    standardize_with,
+    total,
+)
+from normcheck.oracle.truth import Truth
+from normcheck.partition import join, split
+
+Floats = NDArray[np.floating]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Inputs:
+    """What a case computes from: arrays in its dtypes, or None where it has none.
+
+    ``weight`` and ``bias`` have the shape of ``parameter_axes`` of x. ``running_mean`` and ``running_var``,
+    of shape (C,), are there for batch norm only, ``grad_y``, of the shape of x, for gradients only.
+    """
+
+    x: Floats
+    weight: Floats | None = None
+    bias: Floats | None = None
+    running_mean: Floats | None = None
+    running_var: Floats | None = None
+    grad_y: Floats | None = None
+    parameter_axes: tuple[int, ...] = (1,)
+
+    def broadcast(self, parameter: Floats | None, default: float) -> Array:
+        """A parameter in float64, of a shape that broadcasts against x; ``default`` where there is none."""
+        if parameter is None:
+            return np.full((1,) * self.x.ndim, default)
+        sizes = dict(zip(self.parameter_axes, parameter.shape, strict=True))
+        return parameter.astype(np.float64).reshape([sizes.get(axis, 1) for axis in range(self.x.ndim)])
+
+
+def evaluate(
+    inputs: Inputs,
+    outputs: Iterable[Output],
+    *,
+    eps: float,
+    partition: Partition,
+    precise: bool,
+    momentum: float | None = None,
+    running: bool = False,
+) -> dict[Output, Truth]:
+    """Compute ``outputs`` with the statistic sets of ``partition``; NaN and ±Inf poison their own set.
+
+    ``precise`` works in double-double, for float64 inputs. ``running`` normalizes with the running
+    statistics instead of the sets' own (batch norm in eval mode).
+    """
+    with np.errstate(all="ignore"):  # non-finite numbers are answers here, not accidents
+        x = inputs.x.astype(np.float64)
+        if running:
+            blocks = [_with_running(inputs, block, eps, precise) for block in split(x, partition)]
+        else:
+            blocks = [standardize(block, eps, precise=precise) for block in split(x, partition)]
+        layer = _Layer(inputs, partition, blocks, 1 if running else partition.max_n, precise)
+        return {output: layer.truth(output, momentum) for output in outputs}
+
+
+def _with_running(inputs: Inputs, block: Array, eps: float, precise: bool) -> Standardized:
+    old_mean, old_var = _column(inputs.running_mean), _column(inputs.running_var)
+    return standardize_with(block, old_mean, old_var, eps, precise=precise)
+
+
+def _column(state: Floats | None) -> Array:
+    """Running statistics, of shape (C, 1)."""
+    assert state is not None  # noqa: S101 (batch norm has them)
+    return state.astype(np.float64).reshape(-1, 1)
+
+
+class _Layer:
+    """The outputs of one layer, computed when asked for; x̂ and its conditions in the layout of x."""
+
+    def __init__(
+        self, inputs: Inputs, partition: Partition, blocks: Sequence[Standardized], n: int, precise: bool
+    ) -> None:
+        self.inputs, self.partition, self.blocks, self.n, self.precise = inputs, partition, blocks, n, precise
+        self.weight = inputs.broadcast(inputs.weight, 1.0)
+        self.bias = inputs.broadcast(inputs.bias, 0.0)
+        self.x_hat = self._join([block.x_hat for block in blocks])
+        self.e = join([block.e for block in blocks], partition)
+        self.e2 = join([block.e2 for block in blocks], partition)
+
+    def truth(self, output: Output, momentum: float | None) -> Truth:
+        """One output."""
+        if output is Output.RUNNING_MEAN or output is Output.RUNNING_VAR:
+            assert momentum is not None  # noqa: S101 (a case that updates running statistics has it)
+            return self._state(output, momentum)
+        compute = {
+            Output.Y: self._y,
+            Output.GRAD_X: self._grad_x,
+            Output.GRAD_WEIGHT: self._grad_weight,
+            Output.GRAD_BIAS: self._grad_bias,
+        }
+        return compute[output]()
+
+    def _y(self) -> Truth:
+        magnitude = np.abs(self.weight)
+        cond = magnitude * (self.e + np.abs(high(self.x_hat))) + np.abs(self.bias)
+        return self._made(_times(self.x_hat, self.weight) + self.bias, cond, magnitude * self.e2, self.n)
+
+    def _grad_x(self) -> Truth:
+        shape = self.inputs.x.shape
+        weights = split(np.broadcast_to(self.weight, shape), self.partition)
+        parts = [
+            _grad_x(block, g, w, precise=self.precise)
+            for block, g, w in zip(self.blocks, split(self._g, self.partition), weights, strict=True)
+        ]
+        cond = join([part[1] for part in parts], self.partition)
+        cond2 = join([part[2] for part in parts], self.partition)
+        return self._made(self._join([part[0] for part in parts]), cond, cond2, self.n)
+
+    def _grad_weight(self) -> Truth:
+        g = np.abs(self._g)
+        product = _times(self.x_hat, self._g)
+        cond = total(self._by_parameter(g * (self.e + np.abs(high(self.x_hat)))))
+        cond2 = total(self._by_parameter(g * self.e2))
+        return self._summed(self._by_parameter(product), high(cond), high(cond2), self.n)
+
+    def _grad_bias(self) -> Truth:
+        g: Real = DoubleDouble(self._g) if self.precise else self._g
+        cond = high(total(self._by_parameter(np.abs(self._g))))
+        return self._summed(self._by_parameter(g), cond, np.zeros_like(cond), 1)
+
+    def _state(self, output: Output, momentum: float) -> Truth:
+        (block,) = self.blocks  # batch norm's partition is one block, a row for each channel
+        n = block.x.shape[1]
+        old = _column(self.inputs.running_mean if output is Output.RUNNING_MEAN else self.inputs.running_var)
+        keep: Real = (
+            DoubleDouble(np.array([[1.0]])) - momentum if self.precise else np.array([[1.0 - momentum]])
+        )
+        scale, x = np.ldexp(1.0, block.exponent), np.abs(block.x)
+        if output is Output.RUNNING_MEAN:
+            new = _ldexp(block.mean, block.exponent)
+            cond, cond2 = momentum * average(x) * scale, np.zeros_like(old)
+        else:
+            share = np.float64(n) / np.float64(n - 1)
+            unbiased = block.variance * share if n == 1 else block.variance * float(n) / float(n - 1)
+            new = _ldexp(unbiased, 2 * block.exponent)
+            cond = momentum * share * 2.0 * average(np.abs(high(block.deviation)) * x) * scale**2
+            cond2 = momentum * share * average(np.square(x)) * scale**2
+        value = keep * old + new * momentum
+        cond = (1.0 - momentum) * np.abs(old) + cond
+        return self._made(_flat(value), cond.reshape(-1), cond2.reshape(-1), n)
+
+    @property
+    def _g(self) -> Array:
+        assert self.inputs.grad_y is not None  # noqa: S101 (a case with gradients has it)
+        return self.inputs.grad_y.astype(np.float64)
+
+    def _by_parameter(self, a: Real) -> Real:
+        """One row for each element of a parameter: all that is summed for it."""
+        if isinstance(a, DoubleDouble):
+            return DoubleDouble(high(self._by_parameter(a.hi)), high(self._by_parameter(a.lo)))
+        kept = self.inputs.parameter_axes
+        others = tuple(axis for axis in range(a.ndim) if axis not in kept)
+        rows = math.prod(a.shape[axis] for axis in kept)
+        return np.ascontiguousarray(a.transpose(kept + others)).reshape(rows, -1)
+
+    def _summed(self, rows: Real, cond: Array, cond2: Array, n: int) -> Truth:
+        shape = tuple(self.inputs.x.shape[axis] for axis in self.inputs.parameter_axes)
+        result = _reshaped(total(rows), shape)
+        largest = max(n, high(rows).shape[1])
+        return self._made(result, cond.reshape(shape), cond2.reshape(shape), largest)
+
+    def _join(self, blocks: Sequence[Real]) -> Real:
+        value: Array = join([high(block) for block in blocks], self.partition)
+        tails = [tail for block in blocks if (tail := low(block)) is not None]
+        return DoubleDouble(value, join(tails, self.partition)) if tails else value
+
+    def _made(self, value: Real, cond: Array, cond2: Array, n: int) -> Truth:
+        shape = high(value).shape
+        cond, cond2 = np.broadcast_to(cond, shape), np.broadcast_to(cond2, shape)
+        unit = 2.0**-104 if self.precise else 2.0**-53
+        return Truth(value=high(value), tail=low(value), cond=cond, cond2=cond2, n=n, unit=unit)
+
+
+def _grad_x(block: Standardized, g: Array, w: Array, *, precise: bool) -> tuple[Real, Array, Array]:
+    """grad_x of one block, and its condition numbers:
+
+    cond  = r·[2(|h| + M|h| + |x̂|·M|h·x̂|) + |M(h·x̂)|·e + |x̂|·M(|h|·e)] + |dx|·p
+    cond₂ = r·[e·M(|h|·e) + p·(|M(h·x̂)|·e + |x̂|·M(|h|·e) + 2(|h| + M|h| + |x̂|·M|h·x̂|))] + 2|dx|·s
+    """
+    h: Real = _times(DoubleDouble(g), w) if precise else g * w
+    r = high(block.inverse_root)
+    h_magnitude, x_hat = np.abs(high(h)), np.abs(high(block.x_hat))
+    if not block.own:
+        dx = h * block.inverse_root
+        magnitude = np.abs(high(dx))
+        return dx, magnitude * (2.0 + 0.5 * block.gain), np.zeros_like(magnitude)
+    product = mean(h * block.x_hat)  # M(h·x̂)
+    dx = (h - mean(h) - block.x_hat * product) * block.inverse_root
+    magnitude = np.abs(high(dx))
+    direct = 2.0 * (h_magnitude + average(h_magnitude) + x_hat * average(h_magnitude * x_hat))
+    spread = average(h_magnitude * block.e)  # M(|h|·e)
+    through = np.abs(high(product)) * block.e + x_hat * spread
+    cond = r * (direct + through) + magnitude * block.p
+    cond2 = r * (block.e * spread + block.p * (through + direct)) + 2.0 * magnitude * block.s
+    back = -block.exponent  # r belongs to the scaled x
+    return _ldexp(dx, back), np.ldexp(cond, back), np.ldexp(cond2, back)
+
+
+def _times(a: Real, b: Array) -> Real:
+    """a·b; in double-double with b's exponent apart, so that the splitting in the product cannot overflow."""
+    if not isinstance(a, DoubleDouble):
+        return a * b
+    fraction, exponent = np.frexp(b)
+    return (a * fraction).ldexp(exponent)
+
+
+def _ldexp(a: Real, exponent: NDArray[np.int_]) -> Real:
+    return a.ldexp(exponent) if isinstance(a, DoubleDouble) else np.ldexp(a, exponent)
+
+
+def _reshaped(a: Real, shape: tuple[int, ...]) -> Real:
+    return (
+        DoubleDouble(a.hi.reshape(shape), a.lo.reshape(shape))
+        if isinstance(a, DoubleDouble)
+        else a.reshape(shape)
+    )
+
+
+def _flat(a: Real) -> Real:
+    return _reshaped(a, (-1,))

@@ -1,0 +1,146 @@
+"""x̂ of blocks of statistic sets, in twice the working precision, and how well conditioned it is.
+
+    mean = sum(x)/n    d = x - mean    var = sum(d²)/n    r = 1/sqrt(var + eps)    x̂ = d·r
+
+The condition numbers are componentwise (N. J. Higham, "Accuracy and Stability of Numerical Algorithms",
+2nd ed., chapter 1), M being the mean over the statistic set:
+
+    e  = r·(|x| + M|x| + |x̂|·M|x̂·x|)                      of x̂, first order
+    e₂ = e·p + 2·|x̂|·s,   p = r·M|x̂·x|,   s = r²·M(x²)     second order
+
+The second order matters where the inputs' roundoff is not small against the standard deviation: there the
+noise multiplies itself. With running statistics in place of the set's own, e₂ is 0 and
+
+    e = r·(|x| + |running_mean| + ½·|x - running_mean|·running_var/(running_var + eps))
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from normcheck.oracle.double_double import DoubleDouble
+
+Array = NDArray[np.float64]
+Real = Array | DoubleDouble  # float64 where that is twice the working precision, double-double otherwise
+
+
+def high(a: Real) -> Array:
+    """The leading float64 of each number."""
+    return a.hi if isinstance(a, DoubleDouble) else a
+
+
+def low(a: Real) -> Array | None:
+    """What the leading float64 leaves out; None where there is nothing more."""
+    return a.lo if isinstance(a, DoubleDouble) else None
+
+
+def total(a: Real) -> Real:
+    """The sum over axis 1, kept as an axis of length 1; pairwise."""
+    return a.total() if isinstance(a, DoubleDouble) else a.sum(axis=1, keepdims=True)
+
+
+def mean(a: Real) -> Real:
+    """The mean over axis 1, kept as an axis of length 1."""
+    return total(a) / float(high(a).shape[1])
+
+
+def average(a: Array) -> Array:
+    """M: the mean over the statistic set of a condition number's part, for which float64 will do."""
+    result: Array = a.mean(axis=1, keepdims=True)
+    return result
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standardized:
+    """One block of statistic sets: arrays of shape (sets, n), or (sets, 1) where said.
+
+    ``x`` is the input divided by 2**exponent (sets, 1), ``deviation`` and ``inverse_root`` (sets, 1) belong
+    to that; ``x_hat`` and the condition numbers do not depend on the scale. ``own`` is False where the
+    running statistics took the place of the set's own.
+    """
+
+    x: Array
+    exponent: NDArray[np.int_]
+    mean: Real
+    deviation: Real
+    variance: Real
+    inverse_root: Real
+    x_hat: Real
+    e: Array
+    e2: Array
+    p: Array
+    s: Array
+    own: bool
+    gain: Array  # running_var/(running_var + eps), the share of the variance in the root (sets, 1)
+
+
+def standardize(x: Array, eps: float, *, precise: bool) -> Standardized:
+    """x̂ with each set's own mean and variance; ``precise`` in double-double, for float64 inputs."""
+    exponent = _exponent(x, eps) if precise else np.zeros((len(x), 1), dtype=np.int_)
+    scaled = np.ldexp(x, -exponent) if precise else x
+    scaled_eps = np.ldexp(eps, -2 * exponent)
+    real: Real = DoubleDouble(scaled) if precise else scaled
+    centre = mean(real)
+    deviation = real - centre
+    correction = mean(deviation)  # the mean, refined once
+    deviation = deviation - correction
+    variance = mean(deviation * deviation)
+    inverse_root = 1.0 / (variance + scaled_eps) ** 0.5
+    x_hat = deviation * inverse_root
+    r, magnitude, x_hat_magnitude = high(inverse_root), np.abs(scaled), np.abs(high(x_hat))
+    correlation = average(x_hat_magnitude * magnitude)  # M|x̂·x|
+    e = r * (magnitude + average(magnitude) + x_hat_magnitude * correlation)
+    p, s = r * correlation, average(np.square(r * scaled))
+    return Standardized(
+        x=scaled,
+        exponent=exponent,
+        mean=centre + correction,
+        deviation=deviation,
+        variance=variance,
+        inverse_root=inverse_root,
+        x_hat=x_hat,
+        e=e,
+        e2=e * p + 2.0 * x_hat_magnitude * s,
+        p=p,
+        s=s,
+        own=True,
+        gain=np.ones_like(p),
+    )
+
+
+def standardize_with(
+    x: Array, running_mean: Array, running_var: Array, eps: float, *, precise: bool
+) -> Standardized:
+    """x̂ with running statistics, each of shape (sets, 1), as batch norm has it in eval mode."""
+    real: Real = DoubleDouble(x) if precise else x
+    variance: Real = DoubleDouble(running_var) if precise else running_var
+    deviation = real - running_mean
+    inverse_root = 1.0 / (variance + eps) ** 0.5
+    r, nothing = high(inverse_root), np.zeros_like(x)
+    gain = running_var / (running_var + eps)
+    return Standardized(
+        x=x,
+        exponent=np.zeros((len(x), 1), dtype=np.int_),
+        mean=DoubleDouble(running_mean) if precise else running_mean,
+        deviation=deviation,
+        variance=variance,
+        inverse_root=inverse_root,
+        x_hat=deviation * inverse_root,
+        e=r * (np.abs(x) + np.abs(running_mean) + 0.5 * np.abs(high(deviation)) * gain),
+        e2=nothing,
+        p=nothing[:, :1],
+        s=nothing[:, :1],
+        own=False,
+        gain=gain,
+    )
+
+
+def _exponent(x: Array, eps: float) -> NDArray[np.int_]:
+    """The power of two that brings a set, and the root of eps, to at most 1: squares stay in range."""
+    largest = np.maximum(np.abs(x).max(axis=1, keepdims=True), math.sqrt(eps))
+    exponent: NDArray[np.int_] = np.frexp(np.where(np.isfinite(largest), largest, 1.0))[1]
+    return exponent

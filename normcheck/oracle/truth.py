@@ -1,0 +1,39 @@
+"""One output as the oracle has it, with its condition numbers."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Truth:
+    """One output as the oracle has it.
+
+    ``value`` + ``tail`` is the result (``tail`` is None up to float32, where float64 alone is twice the
+    precision); ``cond`` and ``cond2`` its condition numbers of first and second order; ``n`` the largest
+    count of elements summed. All arrays are float64 and have the output's shape. ``unit`` is the unit
+    roundoff that the oracle worked in.
+    """
+
+    value: Array
+    tail: Array | None
+    cond: Array
+    cond2: Array
+    n: int
+    unit: float
+
+    def claimed_error(self) -> Array:
+        """A bound of the oracle's own absolute error, checked against ball arithmetic in the tests.
+
+        The oracle's algorithm is as backward stable as the candidates', so its error is bounded as theirs
+        is, in its own, smaller unit.
+        """
+        steps = (16 + math.sqrt(self.n)) * self.unit
+        with np.errstate(all="ignore"):
+            return steps * self.cond + steps**2 * self.cond2
