@@ -172,9 +172,9 @@ def _misplaced_non_finite(
         for start, (got, value) in zip(
             range(0, actual.size, BLOCK), _blocks(actual, truth.value), strict=True
         ):
-            if np.isfinite(got).all() and np.isfinite(value).all():
-                continue
             expected = value.astype(numpy_dtype(dtype))  # what overflows the dtype is rightly infinite
+            if np.isfinite(got).all() and np.isfinite(expected).all():
+                continue
             settled = np.isfinite(got) & np.isfinite(expected)
             settled |= (got == expected) | (np.isnan(got) & np.isnan(expected))
             if count == 0 and not settled.all():

@@ -93,7 +93,7 @@ def explain(planned: PlannedCase) -> Explanation:
     return Explanation(
         case=case,
         fixture=planned.fixture,
-        parameters=tuple(name for name in ("weight", "bias") if inputs[name] is not None),
+        parameters=tuple(name for name in ("weight", "bias") if name in inputs),
         x=np.moveaxis(values, own.channel_axis, 1),
         sets=numbers,
         n=n[order],

@@ -6,7 +6,10 @@ Half precision is computed in float32 and rounded once, at the end.
 from __future__ import annotations
 
 import functools
+import hashlib
 import json
+import os
+import platform
 from typing import Any, Dict, List, Optional, Tuple
 
 import jax
@@ -27,8 +30,20 @@ Array = Any  # jax.Array
 
 
 def environment() -> Dict[str, Any]:
-    """JAX on its default device; float64 is switched on for float64 cases only."""
+    """JAX on its default device; float64 is switched on for float64 cases only.
+
+    Compiled programs are kept between runs by JAX's own persistent cache: compiling is nearly all that
+    the cases cost.
+    """
     device = jax.devices()[0]
+    cache = _cache_directory()
+    if cache is not None:
+        for name, value in (
+            ("jax_compilation_cache_dir", cache),
+            ("jax_persistent_cache_min_compile_time_secs", 0),
+            ("jax_persistent_cache_min_entry_size_bytes", -1),
+        ):
+            jax.config.update(name, value)  # type: ignore[no-untyped-call]
     return {
         "version": jax.__version__,
         "device": device.platform,
@@ -37,6 +52,33 @@ def environment() -> Dict[str, Any]:
         "jit": True,
         "x64": "float64 cases only",
     }
+
+
+def _cache_directory() -> Optional[str]:
+    """Where compiled programs are kept: one directory for each kind of processor, as they are machine code.
+
+    None where JAX has been told already, or nothing can be kept.
+    """
+    if jax.config.jax_compilation_cache_dir:
+        return None
+    home = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
+    kind = "-".join((platform.machine(), hashlib.sha256(_processor().encode()).hexdigest()[:12]))
+    directory = os.path.join(home, "normcheck", "jax", kind)
+    try:
+        os.makedirs(directory, mode=0o700, exist_ok=True)
+    except OSError:
+        return None
+    return directory if os.access(directory, os.W_OK) else None
+
+
+def _processor() -> str:
+    """What tells processors apart that run different machine code."""
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8", errors="replace") as stream:
+            lines = [line for line in stream if line.startswith(("model name", "flags", "Features"))]
+    except OSError:
+        lines = []
+    return "".join(sorted(set(lines))) or platform.processor()
 
 
 def configure(task: Task) -> None:
