@@ -33,6 +33,14 @@ class Mode(enum.StrEnum):
     EVAL = "eval"
 
 
+class Layout(enum.StrEnum):
+    """How x lies in memory when a backend gets it; its values and shape are the same."""
+
+    CONTIGUOUS = "contiguous"
+    CHANNELS_LAST = "channels_last"
+    STRIDED = "strided"  # every second element of something larger
+
+
 class DType(enum.StrEnum):
     """The dtype in which a case is computed and its outputs are expected."""
 
@@ -55,6 +63,11 @@ class DType(enum.StrEnum):
     def output_roundoff(self) -> float:
         """Unit roundoff of the dtype itself, in which a result is written down."""
         return {DType.FLOAT16: 2.0**-11, DType.BFLOAT16: 2.0**-8}.get(self, self.unit_roundoff)
+
+    @property
+    def tiny(self) -> float:
+        """The number below which a roundoff of the sums' dtype is no longer relative: normal/unit roundoff."""
+        return 2.0**-969 if self is DType.FLOAT64 else 2.0**-102
 
     @property
     def smallest_subnormal(self) -> float:
@@ -181,6 +194,7 @@ class Case:
     fixture: str
     dtype: DType
     mode: Mode = Mode.TRAIN
+    layout: Layout = Layout.CONTIGUOUS
     parameter_dtype: DType | None = None  # of weight, bias and running statistics, where it is not dtype
     outputs: tuple[Output, ...] = (Output.Y,)
     fixture_argument: str = ""  # what --fixture was

@@ -113,6 +113,7 @@ def _cases(fixture: Fixture, method: Method, selection: Selection) -> Iterator[P
                 fixture_argument=fixture.argument,
                 dtype=dtype,
                 mode=selection.mode,
+                layout=fixture.layout,
                 parameter_dtype=fixture.parameter_dtype,
                 outputs=outputs(
                     method,

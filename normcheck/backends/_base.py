@@ -30,6 +30,7 @@ class Task(NamedTuple):
     method: str
     mode: str
     dtype: str
+    layout: str
     params: Dict[str, Any]
     outputs: List[str]
 
@@ -77,6 +78,17 @@ class Backend(Protocol):
         What it returned; the gradients by name, None where the framework cannot differentiate it at all;
         and the error where it tried and failed.
         """
+
+
+def laid_out(array: np.ndarray[Any, Any], layout: str) -> np.ndarray[Any, Any]:
+    """A copy of ``array`` that lies in memory as ``layout`` says."""
+    if layout == "channels_last" and array.ndim > 2:
+        return np.moveaxis(np.ascontiguousarray(np.moveaxis(array, 1, -1)), -1, 1)
+    if layout == "strided":
+        larger = np.zeros((*array.shape[:-1], 2 * array.shape[-1]), array.dtype)
+        larger[..., ::2] = array
+        return larger[..., ::2]
+    return array.copy()
 
 
 def same_groups(params: Dict[str, Any], channels: int) -> List[List[int]]:

@@ -59,7 +59,7 @@ def _cache_directory() -> Optional[str]:
 
     None where JAX has been told already, or nothing can be kept.
     """
-    if jax.config.jax_compilation_cache_dir:
+    if getattr(jax.config, "jax_compilation_cache_dir", None):
         return None
     home = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
     kind = "-".join((platform.machine(), hashlib.sha256(_processor().encode()).hexdigest()[:12]))

@@ -12,7 +12,7 @@ With g = dL/dy, h = g·weight, and M the mean over the statistic set:
     running_var  = (1-m)·old + m·var·n/(n-1)    cond = (1-m)|old| + m·n/(n-1)·2·M|d·x|
                                                 cond₂ = m·n/(n-1)·M(x²)
 
-and those of grad_x in :func:`_grad_x`. The axes of a parameter's sum are those it broadcasts over.
+and those of grad_x in :func:`_grad_x`. To each a ``tiny`` is added for what may underflow. The axes of a parameter's sum are those it broadcasts over.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from normcheck.methods import Partition
-from normcheck.model import Output
+from normcheck.model import DType, Output
 from normcheck.oracle.double_double import DoubleDouble
 from normcheck.oracle.statistics import (
     Array,
@@ -86,17 +86,18 @@ def evaluate(
     """
     with np.errstate(all="ignore"):  # non-finite numbers are answers here, not accidents
         x = inputs.x.astype(np.float64)
+        tiny = DType.FLOAT64.tiny if precise else DType.FLOAT32.tiny
         if running:
-            blocks = [_with_running(inputs, block, eps, precise) for block in split(x, partition)]
+            blocks = [_with_running(inputs, block, eps, precise, tiny) for block in split(x, partition)]
         else:
-            blocks = [standardize(block, eps, precise=precise) for block in split(x, partition)]
-        layer = _Layer(inputs, partition, blocks, 1 if running else partition.max_n, precise)
+            blocks = [standardize(block, eps, precise=precise, tiny=tiny) for block in split(x, partition)]
+        layer = _Layer(inputs, partition, blocks, 1 if running else partition.max_n, precise, tiny)
         return {output: layer.truth(output, momentum) for output in outputs}
 
 
-def _with_running(inputs: Inputs, block: Array, eps: float, precise: bool) -> Standardized:
+def _with_running(inputs: Inputs, block: Array, eps: float, precise: bool, tiny: float) -> Standardized:
     old_mean, old_var = _column(inputs.running_mean), _column(inputs.running_var)
-    return standardize_with(block, old_mean, old_var, eps, precise=precise)
+    return standardize_with(block, old_mean, old_var, eps, precise=precise, tiny=tiny)
 
 
 def _column(state: Floats | None) -> Array:
@@ -109,9 +110,16 @@ class _Layer:
     """The outputs of one layer, computed when asked for; x̂ and its conditions in the layout of x."""
 
     def __init__(
-        self, inputs: Inputs, partition: Partition, blocks: Sequence[Standardized], n: int, precise: bool
+        self,
+        inputs: Inputs,
+        partition: Partition,
+        blocks: Sequence[Standardized],
+        n: int,
+        precise: bool,
+        tiny: float,
     ) -> None:
-        self.inputs, self.partition, self.blocks, self.n, self.precise = inputs, partition, blocks, n, precise
+        self.inputs, self.partition, self.blocks = inputs, partition, blocks
+        self.n, self.precise, self.tiny = n, precise, tiny
         self.weight = inputs.broadcast(inputs.weight, 1.0)
         self.bias = inputs.broadcast(inputs.bias, 0.0)
         self.x_hat = self._join([block.x_hat for block in blocks])
@@ -207,7 +215,7 @@ class _Layer:
 
     def _made(self, value: Real, cond: Array, cond2: Array, n: int) -> Truth:
         shape = high(value).shape
-        cond, cond2 = np.broadcast_to(cond, shape), np.broadcast_to(cond2, shape)
+        cond, cond2 = np.broadcast_to(cond + self.tiny, shape), np.broadcast_to(cond2, shape)
         unit = 2.0**-104 if self.precise else 2.0**-53
         return Truth(value=high(value), tail=low(value), cond=cond, cond2=cond2, n=n, unit=unit)
 

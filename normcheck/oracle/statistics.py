@@ -78,8 +78,11 @@ class Standardized:
     gain: Array  # running_var/(running_var + eps), the share of the variance in the root (sets, 1)
 
 
-def standardize(x: Array, eps: float, *, precise: bool) -> Standardized:
-    """x̂ with each set's own mean and variance; ``precise`` in double-double, for float64 inputs."""
+def standardize(x: Array, eps: float, *, precise: bool, tiny: float) -> Standardized:
+    """x̂ with each set's own mean and variance; ``precise`` in double-double, for float64 inputs.
+
+    An input below ``tiny`` may move by as much as one of that size does: what underflows is lost.
+    """
     exponent = _exponent(x, eps) if precise else np.zeros((len(x), 1), dtype=np.int_)
     scaled = np.ldexp(x, -exponent) if precise else x
     scaled_eps = np.ldexp(eps, -2 * exponent)
@@ -91,14 +94,15 @@ def standardize(x: Array, eps: float, *, precise: bool) -> Standardized:
     variance = mean(deviation * deviation)
     inverse_root = 1.0 / (variance + scaled_eps) ** 0.5
     x_hat = deviation * inverse_root
-    r, magnitude, x_hat_magnitude = high(inverse_root), np.abs(scaled), np.abs(high(x_hat))
+    r, x_hat_magnitude = high(inverse_root), np.abs(high(x_hat))
+    magnitude = np.abs(scaled) + np.ldexp(tiny, -exponent)
     correlation = average(x_hat_magnitude * magnitude)  # M|x̂·x|
     e = r * (magnitude + average(magnitude) + x_hat_magnitude * correlation)
     p, s = r * correlation, average(np.square(r * scaled))
     return Standardized(
         x=scaled,
         exponent=exponent,
-        mean=centre + correction,
+        mean=_poisoned(centre + correction, scaled),
         deviation=deviation,
         variance=variance,
         inverse_root=inverse_root,
@@ -113,7 +117,7 @@ def standardize(x: Array, eps: float, *, precise: bool) -> Standardized:
 
 
 def standardize_with(
-    x: Array, running_mean: Array, running_var: Array, eps: float, *, precise: bool
+    x: Array, running_mean: Array, running_var: Array, eps: float, *, precise: bool, tiny: float
 ) -> Standardized:
     """x̂ with running statistics, each of shape (sets, 1), as batch norm has it in eval mode."""
     real: Real = DoubleDouble(x) if precise else x
@@ -130,13 +134,23 @@ def standardize_with(
         variance=variance,
         inverse_root=inverse_root,
         x_hat=deviation * inverse_root,
-        e=r * (np.abs(x) + np.abs(running_mean) + 0.5 * np.abs(high(deviation)) * gain),
+        e=r * (np.abs(x) + tiny + np.abs(running_mean) + 0.5 * np.abs(high(deviation)) * gain),
         e2=nothing,
         p=nothing[:, :1],
         s=nothing[:, :1],
         own=False,
         gain=gain,
     )
+
+
+def _poisoned(mean: Real, x: Array) -> Real:
+    """A mean that is infinite where x is: the error-free transformations make it NaN."""
+    plain = x.mean(axis=1, keepdims=True)
+    if np.isfinite(plain).all():
+        return mean
+    value = np.where(np.isfinite(plain), high(mean), plain)
+    tail = low(mean)
+    return value if tail is None else DoubleDouble(value, np.where(np.isfinite(plain), tail, 0.0))
 
 
 def _exponent(x: Array, eps: float) -> NDArray[np.int_]:

@@ -18,7 +18,7 @@ import time
 from typing import Any, Dict, List, Optional, Tuple
 
 from normcheck.backends import BUILTIN
-from normcheck.backends._base import GRADIENTS, Backend, NotAnArrayError, Tagged, Task
+from normcheck.backends._base import GRADIENTS, Backend, NotAnArrayError, Tagged, Task, laid_out
 from normcheck.worker import frames, target
 
 PARAMETERS = ("weight", "bias")
@@ -52,7 +52,7 @@ class Worker:
             channels = shape[task.params.get("channel_axis", 1)]
             static, state, reason = target.keywords(function, task, channels)
         if reason is not None:
-            return {"status": "unsupported", "message": reason}
+            return self._refusal(task, reason, function, static, state, inputs)
         reply = self._call(task, function, static, state, inputs)
         again = self._call(task, function, static, state, inputs)
         reply["unsteady"] = [
@@ -62,11 +62,34 @@ class Worker:
         ]
         return reply
 
+    def _refusal(
+        self,
+        task: Task,
+        reason: str,
+        function: Any,
+        static: Dict[str, Any],
+        state: Tuple[str, ...],
+        inputs: Inputs,
+    ) -> Reply:
+        """A case that cannot be put to the function; a framework's own refusal is put to the test."""
+        if self.own is None:
+            try:
+                self._call(task, function, static, state, inputs)
+            except Exception as error:
+                reason = f"{reason}: {target.summary(error)}"
+            else:
+                message = f"was known to refuse this case but did not: {reason}"
+                return {"status": "error", "message": message, "traceback": ""}
+        return {"status": "unsupported", "message": reason}
+
     def _call(
         self, task: Task, function: Any, static: Dict[str, Any], state: Tuple[str, ...], inputs: Inputs
     ) -> Reply:
         """Call ``function`` once on fresh copies of ``inputs``."""
-        copies = {name: (dtype, array.copy()) for name, (dtype, array) in inputs.items()}
+        copies = {
+            name: (dtype, laid_out(array, task.layout) if name == "x" else array.copy())
+            for name, (dtype, array) in inputs.items()
+        }
         native = {name: self.backend.from_numpy(tagged) for name, tagged in copies.items()}
         arrays = [native.get(name) for name in ("x", *PARAMETERS)]
         named = {name: native[name] for name in state}

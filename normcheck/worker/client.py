@@ -124,6 +124,7 @@ class WorkerClient:
             "method": case.method.value,
             "mode": case.mode.value,
             "dtype": case.dtype.value,
+            "layout": case.layout.value,
             "params": case.params.to_dict(),
             "outputs": [output.value for output in case.outputs],
         }
