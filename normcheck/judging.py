@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from normcheck.comparison import Bound, Judgement, judge, judge_printed, max_abs_difference
+from normcheck.comparison import Bound, Judgement, judge, judge_printed
+from normcheck.distances import max_abs_difference
 from normcheck.dtypes import numpy_dtype, tagged, untagged
 from normcheck.methods import parameter_axes, partition
 from normcheck.model import EXPECTED, Case, Comparison, DType, Method, Mode, Output, Pair, Verdict

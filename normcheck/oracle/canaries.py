@@ -12,7 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from normcheck.comparison import Bound, backward_error
+from normcheck.comparison import Bound
+from normcheck.distances import backward_error
 from normcheck.methods import Partition, Shape, default_num_groups, partition
 from normcheck.model import Case, Method, Output, Params
 from normcheck.oracle.evaluate import Inputs, evaluate

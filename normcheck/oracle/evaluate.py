@@ -12,7 +12,8 @@ With g = dL/dy, h = g·weight, and M the mean over the statistic set:
     running_var  = (1-m)·old + m·var·n/(n-1)    cond = (1-m)|old| + m·n/(n-1)·2·M|d·x|
                                                 cond₂ = m·n/(n-1)·M(x²)
 
-and those of grad_x in :func:`_grad_x`. To each a ``tiny`` is added for what may underflow. The axes of a parameter's sum are those it broadcasts over.
+and those of grad_x in :func:`_grad_x`; to each a ``tiny`` is added for what may underflow. The axes of a
+parameter's sum are those it broadcasts over.
 """
 
 from __future__ import annotations

@@ -26,6 +26,7 @@ from normcheck.oracle.double_double import DoubleDouble
 
 Array = NDArray[np.float64]
 Real = Array | DoubleDouble  # float64 where that is twice the working precision, double-double otherwise
+LEAST_EPS = 2.0**-900  # below any variance that is not 0, and its inverse root is in range
 
 
 def high(a: Real) -> Array:
@@ -85,7 +86,7 @@ def standardize(x: Array, eps: float, *, precise: bool, tiny: float) -> Standard
     """
     exponent = _exponent(x, eps) if precise else np.zeros((len(x), 1), dtype=np.int_)
     scaled = np.ldexp(x, -exponent) if precise else x
-    scaled_eps = np.ldexp(eps, -2 * exponent)
+    scaled_eps = np.maximum(np.ldexp(eps, -2 * exponent), LEAST_EPS if eps else 0.0)
     real: Real = DoubleDouble(scaled) if precise else scaled
     centre = mean(real)
     deviation = real - centre

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
+LEAST_NORMAL = 2.0**-1022
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,8 +33,9 @@ class Truth:
         """A bound of the oracle's own absolute error, checked against ball arithmetic in the tests.
 
         The oracle's algorithm is as backward stable as the candidates', so its error is bounded as theirs
-        is, in its own, smaller unit.
+        is, in its own, smaller unit; but nothing is claimed of results so small that their error terms
+        leave the range of float64.
         """
         steps = (16 + math.sqrt(self.n)) * self.unit
         with np.errstate(all="ignore"):
-            return steps * self.cond + steps**2 * self.cond2
+            return steps * self.cond + steps**2 * self.cond2 + LEAST_NORMAL / self.unit
