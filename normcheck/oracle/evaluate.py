@@ -185,7 +185,7 @@ class _Layer:
             new = _ldexp(unbiased, 2 * block.exponent)
             cond = momentum * share * 2.0 * average(np.abs(high(block.deviation)) * x) * scale**2
             cond2 = momentum * share * average(np.square(x)) * scale**2
-        value = keep * old + new * momentum
+        value = _overflown(keep * old + new * momentum, (1.0 - momentum) * old + momentum * high(new))
         cond = (1.0 - momentum) * np.abs(old) + cond
         return self._made(_flat(value), cond.reshape(-1), cond2.reshape(-1), n)
 
@@ -244,6 +244,14 @@ def _grad_x(block: Standardized, g: Array, w: Array, *, precise: bool) -> tuple[
     cond2 = r * (block.e * spread + block.p * (through + direct)) + 2.0 * magnitude * block.s
     back = -block.exponent  # r belongs to the scaled x
     return _ldexp(dx, back), np.ldexp(cond, back), np.ldexp(cond2, back)
+
+
+def _overflown(a: Real, plain: Array) -> Real:
+    """``a``, infinite where float64 alone says so: the error-free transformations make that NaN."""
+    if not isinstance(a, DoubleDouble):
+        return a
+    known = np.isfinite(a.hi)
+    return DoubleDouble(np.where(known, a.hi, plain), np.where(known, a.lo, 0.0))
 
 
 def _times(a: Real, b: Array) -> Real:

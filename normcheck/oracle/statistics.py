@@ -41,7 +41,10 @@ def low(a: Real) -> Array | None:
 
 def total(a: Real) -> Real:
     """The sum over axis 1, kept as an axis of length 1; pairwise."""
-    return a.total() if isinstance(a, DoubleDouble) else a.sum(axis=1, keepdims=True)
+    if isinstance(a, DoubleDouble):
+        return a.total()
+    result: Array = np.ascontiguousarray(a).sum(axis=1, keepdims=True)  # pairwise only where contiguous
+    return result
 
 
 def mean(a: Real) -> Real:
@@ -134,7 +137,7 @@ def standardize_with(
         deviation=deviation,
         variance=variance,
         inverse_root=inverse_root,
-        x_hat=deviation * inverse_root,
+        x_hat=_scaled_product(deviation, inverse_root),
         e=r * (np.abs(x) + tiny + np.abs(running_mean) + 0.5 * np.abs(high(deviation)) * gain),
         e2=nothing,
         p=nothing[:, :1],
@@ -152,6 +155,14 @@ def _poisoned(mean: Real, x: Array) -> Real:
     value = np.where(np.isfinite(plain), high(mean), plain)
     tail = low(mean)
     return value if tail is None else DoubleDouble(value, np.where(np.isfinite(plain), tail, 0.0))
+
+
+def _scaled_product(a: Real, b: Real) -> Real:
+    """a·b with a's exponents apart, so that the splitting in double-double products cannot overflow."""
+    if not isinstance(a, DoubleDouble):
+        return a * b
+    exponent = np.frexp(a.hi)[1]
+    return (a.ldexp(-exponent) * b).ldexp(exponent)
 
 
 def _exponent(x: Array, eps: float) -> NDArray[np.int_]:
