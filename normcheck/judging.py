@@ -14,7 +14,7 @@ from normcheck.comparison import Bound, Judgement, judge, judge_printed
 from normcheck.distances import max_abs_difference
 from normcheck.dtypes import numpy_dtype, tagged, untagged
 from normcheck.methods import parameter_axes, partition
-from normcheck.model import EXPECTED, Case, Comparison, DType, Method, Mode, Output, Pair, Verdict
+from normcheck.model import EXPECTED, Case, Comparison, DType, Output, Pair, Verdict
 from normcheck.oracle import Inputs, evaluate
 from normcheck.oracle.canaries import undetected
 from normcheck.worker import frames
@@ -44,7 +44,8 @@ class CaseJudge:
             partition=own,
             precise=case.dtype is DType.FLOAT64,
             momentum=params.momentum,
-            running=case.method is Method.BATCH and case.mode is Mode.EVAL,
+            running=case.uses_running,
+            steps=case.steps,
         )
         self.bounds = {
             output: Bound.for_sums_of(truth.n, max_backward_error=options.max_backward_error)
