@@ -77,20 +77,21 @@ def evaluate(
     precise: bool,
     momentum: float | None = None,
     running: bool = False,
-    steps: int = 1,
+    steps: int | None = None,
 ) -> dict[Output, Truth]:
     """Compute ``outputs`` with the statistic sets of ``partition``; NaN and ±Inf poison their own set.
 
     ``precise`` works in double-double, for float64 inputs. ``running`` normalizes with the running
     statistics instead of the sets' own, as in eval mode. The running statistics are those after ``steps``
-    training steps with ``momentum``.
+    training steps with ``momentum`` (None: one, or none where they are only used).
     """
     with np.errstate(all="ignore"):  # non-finite numbers are answers here, not accidents
         x = inputs.x.astype(np.float64)
         tiny = DType.FLOAT64.tiny if precise else DType.FLOAT32.tiny
         rows = split(x, partition)
         blocks = [standardize(block, eps, precise=precise, tiny=tiny) for block in rows]
-        state = _state(inputs, blocks, momentum, steps, precise)
+        trained = int(not running) if steps is None else steps
+        state = _state(inputs, blocks, momentum, trained, precise)
         if running:
             centre, spread = (state[o].for_sets(len(rows[0])) for o in (Output.RUNNING_MEAN, Output.RUNNING_VAR))
             blocks = [standardize_with(block, centre, spread, eps, tiny=tiny) for block in rows]
@@ -102,8 +103,10 @@ def _state(
     inputs: Inputs, blocks: Sequence[Standardized], momentum: float | None, steps: int, precise: bool
 ) -> dict[Output, Running]:
     """The running statistics after the training steps; none for a method that has none."""
-    if inputs.running_mean is None or inputs.running_var is None or momentum is None:
+    if inputs.running_mean is None or inputs.running_var is None:
         return {}
+    if momentum is None:
+        momentum, steps = 0.0, 0
     (block,) = blocks  # of the methods that keep them, the partition is one block
     old_mean, old_var = (
         given(inputs.running_mean, precise=precise),

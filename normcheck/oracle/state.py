@@ -64,7 +64,8 @@ def _stepped(old: Running, batch: Real, cond: Array, cond2: Array, momentum: flo
 def _by_channel(rows: Real, channels: int) -> Real:
     """The average of the rows (sets, 1) that belong to each channel, of shape (C, 1)."""
     if isinstance(rows, DoubleDouble):
-        return mean(DoubleDouble(*(a.reshape(-1, channels).T for a in (rows.hi, rows.lo))))
+        high_rows, low_rows = (a.reshape(-1, channels).T for a in (rows.hi, rows.lo))
+        return _overflown(mean(DoubleDouble(high_rows, low_rows)), average(high_rows))
     return mean(rows.reshape(-1, channels).T)
 
 
