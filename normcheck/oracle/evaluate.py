@@ -105,13 +105,11 @@ def _state(
     """The running statistics after the training steps; none for a method that has none."""
     if inputs.running_mean is None or inputs.running_var is None:
         return {}
-    if momentum is None:
-        momentum, steps = 0.0, 0
+    old_mean = given(inputs.running_mean, precise=precise)
+    old_var = given(inputs.running_var, precise=precise)
+    if momentum is None or steps == 0:
+        return {Output.RUNNING_MEAN: old_mean, Output.RUNNING_VAR: old_var}
     (block,) = blocks  # of the methods that keep them, the partition is one block
-    old_mean, old_var = (
-        given(inputs.running_mean, precise=precise),
-        given(inputs.running_var, precise=precise),
-    )
     return {
         Output.RUNNING_MEAN: trained_mean(old_mean, block, momentum, steps),
         Output.RUNNING_VAR: trained_var(old_var, block, momentum, steps),

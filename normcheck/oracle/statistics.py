@@ -158,7 +158,7 @@ def standardize_with(x: Array, mean: Running, var: Running, eps: float, *, tiny:
         deviation=deviation,
         variance=var.value,
         inverse_root=inverse_root,
-        x_hat=deviation * inverse_root,
+        x_hat=_scaled_product(deviation, inverse_root),
         e=r * (np.abs(x) + tiny + mean.cond + half * gain),
         e2=r * (mean.cond2 + half * gain2),
         p=nothing[:, :1],
