@@ -45,12 +45,24 @@ FRAMEWORKS = {entry.requires for entry in BUILTIN.values()} - {"numpy"}
 CHILD_SIDE = [
     name
     for name in SOURCES
-    if name in {"normcheck", "normcheck.worker", *(f"normcheck.worker.{m}" for m in ("__main__", "frames", "target"))}
+    if name
+    in {"normcheck", "normcheck.worker", *(f"normcheck.worker.{m}" for m in ("__main__", "frames", "target"))}
     or name.startswith("normcheck.backends")
 ]
-REPORTS_MAY_USE = ("normcheck.model", "normcheck.errors", "normcheck.methods", "normcheck.explanation", "normcheck.reports")
+REPORTS_MAY_USE = (
+    "normcheck.model",
+    "normcheck.errors",
+    "normcheck.methods",
+    "normcheck.explanation",
+    "normcheck.reports",
+)
 RICH = ("normcheck.reports.", "normcheck.cli.")
-NO_RICH = ("normcheck.reports.json", "normcheck.reports.text", "normcheck.reports.command", "normcheck.reports.torch_call")
+NO_RICH = (
+    "normcheck.reports.json",
+    "normcheck.reports.text",
+    "normcheck.reports.command",
+    "normcheck.reports.torch_call",
+)
 
 
 def level(name: str) -> int:
@@ -125,7 +137,13 @@ def test_rich_is_for_the_terminal(name: str) -> None:
 
 
 def test_the_model_needs_the_standard_library_alone() -> None:
-    for name in ("normcheck.model", "normcheck.errors", "normcheck.methods", "normcheck.plan", "normcheck.worker.process"):
+    for name in (
+        "normcheck.model",
+        "normcheck.errors",
+        "normcheck.methods",
+        "normcheck.plan",
+        "normcheck.worker.process",
+    ):
         foreign = {root(other) for other in imported_by(name, top_only=True)} - {"normcheck"}
         assert set() == foreign - sys.stdlib_module_names, name
 
@@ -151,8 +169,12 @@ def test_a_worker_runs_under_python_3_9(name: str) -> None:
         assert "from __future__ import annotations" in source
     for node in ast.walk(tree):
         if isinstance(node, ast.Call):
-            assert "strict" not in {word.arg for word in node.keywords}, f"zip(strict=) is of 3.10: line {node.lineno}"
-            assert not {"slots", "kw_only"} & {word.arg for word in node.keywords}, f"of 3.10: line {node.lineno}"
+            assert "strict" not in {word.arg for word in node.keywords}, (
+                f"zip(strict=) is of 3.10: line {node.lineno}"
+            )
+            assert not {"slots", "kw_only"} & {word.arg for word in node.keywords}, (
+                f"of 3.10: line {node.lineno}"
+            )
     assert not {"tomllib", "enum.StrEnum"} & imported_by(name)
 
 
