@@ -133,9 +133,9 @@ SEVERITY = (
     Verdict.TIMEOUT,
     Verdict.ERROR,
     Verdict.UNAVAILABLE,
-    Verdict.UNSUPPORTED,
     Verdict.LOOSE,
     Verdict.PASS,
+    Verdict.UNSUPPORTED,
 )
 
 
@@ -336,8 +336,11 @@ class Report:
 
     @property
     def verdict(self) -> Verdict:
-        """The worst verdict of the run."""
+        """The worst verdict of the run; unsupported where a backend could compute no case of a method."""
         counts = self.counts()
+        if counts[Verdict.UNSUPPORTED] and self.exit_code in {ExitCode.BACKEND, ExitCode.NOTHING_COMPARED}:
+            failed = (v for v in SEVERITY[: SEVERITY.index(Verdict.LOOSE)] if counts[v])
+            return next(failed, Verdict.UNSUPPORTED)
         return next((verdict for verdict in SEVERITY if counts[verdict]), Verdict.ERROR)
 
     def uncovered(self) -> tuple[tuple[str, Method], ...]:

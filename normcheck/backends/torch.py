@@ -25,7 +25,8 @@ Tensor = torch.Tensor
 def environment() -> Dict[str, Any]:
     """One thread, so that sums do not depend on the number of cores; no TF32; deterministic kernels."""
     torch.set_num_threads(1)
-    torch.use_deterministic_algorithms(True, warn_only=True)
+    # The same as use_deterministic_algorithms, which imports the compiler and doubles the time of `import torch`.
+    torch.set_deterministic_debug_mode("warn")
     torch.backends.cuda.matmul.allow_tf32 = False
     torch.backends.cudnn.allow_tf32 = False
     return {

@@ -93,7 +93,9 @@ def evaluate(
         trained = int(not running) if steps is None else steps
         state = _state(inputs, blocks, momentum, trained, precise)
         if running:
-            centre, spread = (state[o].for_sets(len(rows[0])) for o in (Output.RUNNING_MEAN, Output.RUNNING_VAR))
+            centre, spread = (
+                state[o].for_sets(len(rows[0])) for o in (Output.RUNNING_MEAN, Output.RUNNING_VAR)
+            )
             blocks = [standardize_with(block, centre, spread, eps, tiny=tiny) for block in rows]
         layer = _Layer(inputs, partition, blocks, state, 1 if running else partition.max_n, precise, tiny)
         return {output: layer.truth(output) for output in outputs}

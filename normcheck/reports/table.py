@@ -16,7 +16,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from normcheck.model import EXPECTED, Case, Comparison, Method, Output, Report, Verdict
+from normcheck.model import EXPECTED, SEVERITY, Case, Comparison, Method, Output, Report, Verdict
 from normcheck.reports.command import reproduce
 from normcheck.reports.terminal import plain, write
 from normcheck.reports.text import MARKS, number, printable, roundoffs
@@ -162,7 +162,7 @@ def _badness(result: Comparison) -> tuple[int, float]:
     ratio = math.inf
     if result.backward_error is not None and result.allowed:
         ratio = result.backward_error / result.allowed
-    return (not result.verdict.good) + (result.verdict is not Verdict.PASS), ratio
+    return len(SEVERITY) - SEVERITY.index(result.verdict), ratio
 
 
 def _case_name(case: Case) -> Text:
@@ -279,7 +279,9 @@ def _paragraph(result: Comparison, report: Report) -> RenderableType:
         share = f"{result.mismatched} of {result.total} elements ({result.mismatched / result.total:.0%})"
         figures = [f"max |Δ| {number(result.max_abs_diff)}"]
         if result.max_rel_diff is not None:
-            figures += [f"relative {number(result.max_rel_diff)}", f"{result.max_ulp} ulp"]
+            figures.append(f"relative {number(result.max_rel_diff)}")
+        if result.max_ulp is not None:
+            figures.append(f"{result.max_ulp} ulp")
         lines.append(f"{share} beyond what is allowed; {', '.join(figures)}")
     if result.stderr.strip():
         shown = result.stderr.rstrip().splitlines()[-STDERR_LINES:]
@@ -291,13 +293,13 @@ def _paragraph(result: Comparison, report: Report) -> RenderableType:
 
 
 def _unsupported(results: Iterable[Comparison]) -> Iterator[RenderableType]:
-    counts: dict[tuple[str, str], int] = {}
+    cases: dict[tuple[str, str], set[str]] = {}
     for result in results:
         if result.verdict is Verdict.UNSUPPORTED:
-            key = (result.backend, result.reason or "")
-            counts[key] = counts.get(key, 0) + 1
-    for (backend, reason), count in counts.items():
-        yield Text(printable(f"\n– {backend} does not support {count} of the cases: {reason}"), style="dim")
+            cases.setdefault((result.backend, result.reason or ""), set()).add(result.case.id)
+    for (backend, reason), found in cases.items():
+        plural = "case" if len(found) == 1 else "cases"
+        yield Text(printable(f"\n– {backend} does not support {len(found)} {plural}: {reason}"), style="dim")
 
 
 def _summary(report: Report) -> Text:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from normalization import affine, honest, standardize
+from normalization import affine, honest
 
 
 def applying(change):

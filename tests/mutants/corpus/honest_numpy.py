@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from normalization import Call, Normalization, honest, mean, variance, wide
+from normalization import Call, Normalization, honest, mean, wide
 
 
 def summing(total) -> Normalization:
