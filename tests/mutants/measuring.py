@@ -54,6 +54,16 @@ class Outcome:
         return bool(self.failures)
 
     @property
+    def accused(self) -> bool:
+        return bool(self.failures or self.undecided)
+
+    @property
+    def complaint(self) -> str:
+        """The first thing that is said against it."""
+        first = [f"{f.fixture} {f.mode} {f.output}: {f.reason}" for f in self.failures[:1]]
+        return "; ".join([*first, *self.undecided[:1]])
+
+    @property
     def fixtures(self) -> tuple[str, ...]:
         """The fixtures that turned it down, the one with the largest excess first."""
         return tuple(dict.fromkeys(failure.fixture for failure in self.failures))
