@@ -22,7 +22,8 @@ IMAGES = ("offset-1", "offset-1e2")
 class Implementation:
     """A target of normcheck in the corpus: ``attribute`` of ``file``, hosted by ``host``.
 
-    ``catalogue`` is what it is an example of, by the ids of CATALOGUE; ``fixtures`` are what it is run on.
+    ``catalogue`` is what it is an example of, by the ids of CATALOGUE; ``fixtures`` are what it is run on, ``modes``
+    how.
     """
 
     file: str
@@ -33,6 +34,7 @@ class Implementation:
     host: str = "numpy"
     dtypes: tuple[str, ...] = DTYPES
     fixtures: tuple[str, ...] = CORE
+    modes: tuple[str, ...] = ("train", "eval")  # eval is for batch norm alone
 
     @property
     def name(self) -> str:
