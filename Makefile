@@ -6,7 +6,7 @@ PIP := $(VENV)/bin/python -m pip --disable-pip-version-check install -c constrai
 OLD := "normcheck needs Python 3.11 or later, this is " + sys.version.split()[0] + ": make PYTHON=python3.12 ..."
 
 .DEFAULT_GOAL := help
-.PHONY: help setup compare test check lint type format bench docs clean
+.PHONY: help setup compare test check lint type format bench power docs clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' Makefile
@@ -35,6 +35,9 @@ format: $(VENV)/.developers ## mend what ruff can mend
 bench: $(VENV)/.users ## time normcheck against a script written by hand
 	$(VENV)/bin/python benchmarks/run.py
 	$(VENV)/bin/python benchmarks/comparison.py
+
+power: $(VENV)/.developers ## measure which broken implementations the checks catch, into docs/power.md
+	$(VENV)/bin/python tests/mutants/power.py
 
 docs: $(VENV)/.users ## draw the picture in the README again
 	$(VENV)/bin/python docs/images/make.py

@@ -145,8 +145,10 @@ class _Pass:
         """Measure every element of ``block``, which stand at ``first`` or at ``first`` + ``positions``."""
         figures, dtype = self.figures, numpy_dtype(self.scale.dtype)
         actual, value = block[0], block[1]
-        expected = value.astype(dtype)  # what overflows the dtype is rightly infinite
-        finite = np.isfinite(actual) & np.isfinite(expected)
+        expected = value.astype(
+            dtype
+        )  # what overflows the dtype is rightly infinite, and may be less than that
+        finite = np.isfinite(actual) & np.isfinite(value)
         if not finite.all():
             settled = finite | (actual == expected) | (np.isnan(actual) & np.isnan(expected))
             if not settled.all():
@@ -189,8 +191,10 @@ class _Pass:
 
 
 def max_abs_difference(a: NDArray[np.generic], b: NDArray[np.generic]) -> float | None:
-    """The largest |a - b|; None where shapes differ or nothing is there, NaN where one alone is not finite."""
-    if a.shape != b.shape or a.size == 0:
+    """The largest |a - b|; None where shapes differ, nothing is there or one is complex; NaN where one alone
+    is not finite.
+    """
+    if a.shape != b.shape or a.size == 0 or "c" in a.dtype.kind + b.dtype.kind:
         return None
     largest = 0.0
     with np.errstate(all="ignore"):

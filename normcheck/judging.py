@@ -153,4 +153,6 @@ def _misconduct(output: Output, answer: Answer) -> str | None:
         return answer.reason
     if output in answer.unsteady:
         return "is not the same when the same call is made twice"
+    if output in answer.reused:
+        return "is the memory of an earlier call's result, which it overwrites"
     return None

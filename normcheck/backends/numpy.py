@@ -1,6 +1,7 @@
 """NumPy: the four methods as one would write them by hand, forward and backward.
 
-Every method brings x into rows, one for each statistic set, and back. Half precision is computed in
+Every method brings x into rows, one for each statistic set, and back; NumPy adds pairwise along rows that lie
+in memory one after another, and only there. Half precision is computed in
 float32 and rounded once, at the end.
 """
 
@@ -73,7 +74,7 @@ def differentiate(
 def _batch_view(x: Array, *, channel_axis: int = 1, **_: Any) -> View:
     by_channel = np.moveaxis(x, channel_axis, 0)
     shape = by_channel.shape
-    return [by_channel.reshape(shape[0], -1)], lambda rows: np.moveaxis(
+    return [np.ascontiguousarray(by_channel.reshape(shape[0], -1))], lambda rows: np.moveaxis(
         rows[0].reshape(shape), 0, channel_axis
     )
 
@@ -86,7 +87,7 @@ def _layer_view(x: Array, *, normalized_ndim: int, **_: Any) -> View:
 def _instance_view(x: Array, *, channel_axis: int = 1, **_: Any) -> View:
     by_sample = np.moveaxis(x, channel_axis, 1)
     shape = by_sample.shape
-    return [by_sample.reshape(*shape[:2], -1)], lambda rows: np.moveaxis(
+    return [np.ascontiguousarray(by_sample.reshape(*shape[:2], -1))], lambda rows: np.moveaxis(
         rows[0].reshape(shape), 1, channel_axis
     )
 
@@ -108,7 +109,7 @@ def _group_view(
             joined[:, group] = row.reshape(joined[:, group].shape)
         return np.moveaxis(joined, 1, channel_axis)
 
-    return [by_sample[:, group].reshape(len(x), -1) for group in split], back
+    return [np.ascontiguousarray(by_sample[:, group].reshape(len(x), -1)) for group in split], back
 
 
 def _standardize(rows: Array, eps: float) -> Array:

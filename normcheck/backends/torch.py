@@ -46,9 +46,10 @@ def unsupported(task: Task, shape: Tuple[int, ...]) -> Optional[str]:
     """PyTorch's batch and instance norm refuse statistic sets of one element."""
     channels = shape[task.params.get("channel_axis", 1)]
     elements = int(np.prod(shape)) // channels
-    if task.method == "batch" and elements == 1 and task.mode == "train":
+    trains = task.mode == "train" or task.steps > 0 or not task.tracks
+    if task.method == "batch" and elements == 1 and trains:
         return "torch batch_norm refuses one value per channel"
-    if task.method == "instance" and elements == shape[0]:
+    if task.method == "instance" and elements == shape[0] and trains:
         return "torch instance_norm refuses one spatial element"
     if task.method == "group":
         groups = same_groups(task.params, channels)

@@ -225,7 +225,7 @@ def _grad_x(block: Standardized, g: Array, w: Array, *, precise: bool) -> tuple[
     if not block.own:
         dx = h * block.inverse_root
         magnitude = np.abs(high(dx))
-        return dx, magnitude * (2.0 + 0.5 * block.gain), np.zeros_like(magnitude)
+        return dx, magnitude * (2.0 + block.p), magnitude * (1.0 + 2.0 * block.p + block.s)
     product = mean(h * block.x_hat)  # M(h·x̂)
     dx = (h - mean(h) - block.x_hat * product) * block.inverse_root
     magnitude = np.abs(high(dx))

@@ -11,7 +11,9 @@ The condition numbers are componentwise (N. J. Higham, "Accuracy and Stability o
 The second order matters where the inputs' roundoff is not small against the standard deviation: there the
 noise multiplies itself. With running statistics in place of the set's own,
 
-    e = r·(|x| + cond(running_mean) + ½·|x - running_mean|·cond(running_var)/(running_var + eps))
+    e  = r·(|x| + cond(running_mean) + |x - running_mean|·p)       p = ½·cond(running_var)/(running_var + eps)
+    e₂ = r·(cond₂(running_mean) + (|x| + cond(running_mean))·p + |x - running_mean|·s)
+    s  = ½·cond₂(running_var)/(running_var + eps) + 3/2·p²
 
 where the condition numbers of statistics that are given are their magnitudes.
 """
@@ -100,9 +102,6 @@ class Standardized:
     p: Array
     s: Array
     own: bool
-    gain: (
-        Array  # cond(running_var)/(running_var + eps): how uncertain the variance under the root is (sets, 1)
-    )
 
 
 def standardize(x: Array, eps: float, *, precise: bool, tiny: float) -> Standardized:
@@ -139,7 +138,6 @@ def standardize(x: Array, eps: float, *, precise: bool, tiny: float) -> Standard
         p=p,
         s=s,
         own=True,
-        gain=np.ones_like(p),
     )
 
 
@@ -148,9 +146,10 @@ def standardize_with(x: Array, mean: Running, var: Running, eps: float, *, tiny:
     deviation = x - mean.value
     total_var = var.value + eps
     inverse_root = 1.0 / total_var**0.5
-    r, nothing = high(inverse_root), np.zeros_like(x)
+    r, distance = high(inverse_root), np.abs(high(deviation))
     gain, gain2 = var.cond / high(total_var), var.cond2 / high(total_var)
-    half = 0.5 * np.abs(high(deviation))
+    first, second = 0.5 * gain, 0.5 * gain2 + 0.375 * np.square(gain)  # of the inverse root, relative to it
+    e = np.abs(x) + tiny + mean.cond  # of the deviation
     return Standardized(
         x=x,
         exponent=np.zeros((len(x), 1), dtype=np.int_),
@@ -159,12 +158,11 @@ def standardize_with(x: Array, mean: Running, var: Running, eps: float, *, tiny:
         variance=var.value,
         inverse_root=inverse_root,
         x_hat=_scaled_product(deviation, inverse_root),
-        e=r * (np.abs(x) + tiny + mean.cond + half * gain),
-        e2=r * (mean.cond2 + half * gain2),
-        p=nothing[:, :1],
-        s=nothing[:, :1],
+        e=r * (e + distance * first),
+        e2=r * (mean.cond2 + e * first + distance * second),
+        p=first,
+        s=second,
         own=False,
-        gain=gain,
     )
 
 

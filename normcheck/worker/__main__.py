@@ -17,6 +17,8 @@ import threading
 import time
 from typing import Any, Dict, List, Optional, Tuple
 
+import numpy as np
+
 from normcheck.backends import BUILTIN
 from normcheck.backends._base import GRADIENTS, Backend, NotAnArrayError, Tagged, Task, laid_out
 from normcheck.worker import frames, target
@@ -38,8 +40,8 @@ class Worker:
     def compute(self, task: Task, inputs: Inputs) -> Reply:
         """The reply to ``task``: its outputs, or why there are none.
 
-        It is computed twice, on copies: a second call that gives something else says that the first was
-        an accident.
+        It is computed twice, on copies: a second call that gives something else, or writes over what the
+        first one returned, says that the first was an accident.
         """
         self.backend.configure(task)
         shape = inputs["x"][1].shape
@@ -59,6 +61,11 @@ class Worker:
             name
             for name, (_, array) in reply["outputs"].items()
             if name not in again["outputs"] or again["outputs"][name][1].tobytes() != array.tobytes()
+        ]
+        reply["reused"] = [
+            name
+            for name, (_, array) in reply["outputs"].items()
+            if name in again["outputs"] and np.may_share_memory(array, again["outputs"][name][1])
         ]
         return reply
 
@@ -96,6 +103,7 @@ class Worker:
         start = time.perf_counter()
         if state:
             named = self._trained(task, function, static, arrays, named)
+        held = {name: self.backend.to_numpy(value)[1].tobytes() for name, value in named.items()}
         gradients: Optional[Dict[str, Any]] = None
         error: Optional[BaseException] = None
         if "grad_y" in native:
@@ -108,7 +116,23 @@ class Worker:
         reply["seconds"] = time.perf_counter() - start
         changed = (n for n, (_, array) in inputs.items() if array.tobytes() != copies[n][1].tobytes())
         reply["changed"] = [name for name in changed if name not in STATE]
+        if task.mode == "eval":
+            reply["changed"] += self._updated_in_eval(task, returned, named, held)
         return reply
+
+    def _updated_in_eval(
+        self, task: Task, returned: Any, named: Dict[str, Any], held: Dict[str, bytes]
+    ) -> List[str]:
+        """The running statistics that eval mode did not leave alone, in place or in what was returned."""
+        after = {name: [value] for name, value in named.items()}
+        values, _, _ = _named(task, returned)
+        for name in named:
+            after[name] += [values[name]] if values.get(name) is not None else []
+        return [
+            name
+            for name, states in after.items()
+            if any(self.backend.to_numpy(state)[1].tobytes() != held[name] for state in states)
+        ]
 
     def _trained(
         self, task: Task, function: Any, static: Dict[str, Any], arrays: List[Any], named: Dict[str, Any]

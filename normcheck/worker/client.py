@@ -28,6 +28,7 @@ class Answer:
     errors: Mapping[str, str] = field(default_factory=dict)
     absent: frozenset[str] = frozenset()  # outputs that the implementation does not claim to have
     unsteady: frozenset[str] = frozenset()  # outputs that a second call gave differently
+    reused: frozenset[str] = frozenset()  # outputs whose memory a second call wrote over
     seconds: float | None = None
     stderr: str = ""
 
@@ -178,6 +179,7 @@ def _answer(header: Mapping[str, Any], outputs: Mapping[str, frames.Tagged], pri
         errors={str(name): str(error) for name, error in header["errors"].items()},
         absent=frozenset(map(str, header["absent"])),
         unsteady=frozenset(map(str, header["unsteady"])),
+        reused=frozenset(map(str, header["reused"])),
         seconds=float(header["seconds"]),
         stderr=printed,
     )

@@ -46,6 +46,12 @@ LAYERS: dict[str, dict[str, Any]] = {
     "batch eval": {"method": Method.BATCH, "mode": Mode.EVAL},
     "batch after 3 steps": {"method": Method.BATCH, "steps": 3},
     "batch eval after 2 steps": {"method": Method.BATCH, "mode": Mode.EVAL, "steps": 2},
+    "batch eval after a step of momentum 1": {
+        "method": Method.BATCH,
+        "mode": Mode.EVAL,
+        "steps": 1,
+        "momentum": 1.0,
+    },
     "group": {"method": Method.GROUP, "groups": ((1,), (0,))},
     "instance, tracked": {"method": Method.INSTANCE, "track_running_stats": True},
 }

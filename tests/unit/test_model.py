@@ -87,9 +87,9 @@ def test_a_mismatch_outweighs_a_crash() -> None:
     assert ExitCode.MISMATCH == report(result(Verdict.CRASH), result(Verdict.FAIL)).exit_code
 
 
-def test_severity_orders_every_verdict_once_from_fail_to_pass() -> None:
+def test_severity_orders_every_verdict_once_from_fail_to_what_says_nothing() -> None:
     assert sorted(Verdict) == sorted(SEVERITY)
-    assert (Verdict.FAIL, Verdict.PASS) == (SEVERITY[0], SEVERITY[-1])
+    assert (Verdict.FAIL, Verdict.PASS, Verdict.UNSUPPORTED) == (SEVERITY[0], *SEVERITY[-2:])
     for worse, better in itertools.combinations(SEVERITY, 2):
         assert worse is report(result(better), result(worse)).verdict
 
