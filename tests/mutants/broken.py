@@ -164,7 +164,7 @@ MUTANTS: tuple[Mutant, ...] = (
         ("stale_variance", "", "running variance not updated"),
         ("statistics_swapped", "", "mean and variance swapped"),
         ("updates_each_sample", "", "updated once for each sample"),
-        ("updates_in_inference", "", "updated in inference"),
+        ("updates_in_inference", "", "updated in inference", {"breaks": ("conduct", "state", "y")}),
         ("returns_y_alone", "", "running statistics neither returned nor updated"),
         methods=B,
         breaks=("state", "y"),  # y too, in inference after training steps
