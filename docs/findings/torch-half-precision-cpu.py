@@ -1,0 +1,21 @@
+"""PyTorch 2.13.0, CPU: layer_norm's gradients of half precision parameters are summed in half precision.
+
+The gradient of the bias is the plain sum of the incoming gradients. Summed in float32 and rounded once it is off by
+at most half a unit in the last place of bfloat16, a relative 2⁻⁹ (0.002); here it is off by more.
+
+    python docs/findings/torch-half-precision-cpu.py
+"""
+
+import torch
+import torch.nn.functional as F
+
+torch.manual_seed(0)
+print(f"torch {torch.__version__}")
+x = torch.randn(64, 8).bfloat16()
+g = torch.randn(64, 8).abs().bfloat16()
+bias = torch.zeros(8, dtype=torch.bfloat16, requires_grad=True)
+(found,) = torch.autograd.grad(F.layer_norm(x, (8,), torch.ones(8).bfloat16(), bias), [bias], g)
+exact = g.double().sum(0)
+rounded = g.float().sum(0).bfloat16()
+for name, value in (("layer_norm", found), ("float32 sum, rounded once", rounded)):
+    print(f"{name}: relative error up to {((value.double() - exact) / exact).abs().max():.2g}")
