@@ -187,7 +187,7 @@ class Params:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Case:
-    """One computation to be compared: method, parameters, fixture, dtype and mode."""
+    """One computation to be compared: method, parameters, fixture, dtype and mode; or a law put to it."""
 
     method: Method
     params: Params
@@ -199,6 +199,7 @@ class Case:
     outputs: tuple[Output, ...] = (Output.Y,)
     fixture_argument: str = ""  # what --fixture was
     default_normalized_ndim: int | None = None  # left out of the id where it holds
+    law: str = ""  # the law by which its outputs are judged; empty: by the oracle
 
     @property
     def options(self) -> str:
@@ -219,6 +220,8 @@ class Case:
             shown.append(f"momentum={params.momentum:g}")
         if self.mode is not Mode.TRAIN and self.method is Method.BATCH:
             shown.append(f"mode={self.mode}")
+        if self.law:
+            shown.append(f"law={self.law}")
         return ";".join(shown)
 
     def dtype_of(self, output: Output) -> DType:
@@ -246,7 +249,7 @@ class Worst:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Comparison:
-    """One output of one backend against the oracle.
+    """One output of one backend against the oracle, or a law's relation between outputs of one backend.
 
     The distances are None where none could be computed (no result, a wrong shape or dtype). Units:
     ``max_ulp`` in ulp of the case's dtype, ``backward_error`` and ``allowed`` in unit roundoffs of the
@@ -303,6 +306,10 @@ class Report:
     arguments: Mapping[str, str] = field(default_factory=dict)  # of --backend, by the backend's name
     max_backward_error: float | None = None  # what replaced the derived bound
 
+    def by_oracle(self) -> tuple[Comparison, ...]:
+        """The comparisons with the oracle: all but those that a law judged."""
+        return tuple(result for result in self.results if not result.case.law)
+
     def counts(self) -> dict[Verdict, int]:
         """The number of comparisons by verdict, every verdict included."""
         found = Counter(result.verdict for result in self.results)
@@ -315,9 +322,12 @@ class Report:
         return next((verdict for verdict in SEVERITY if counts[verdict]), Verdict.ERROR)
 
     def uncovered(self) -> tuple[tuple[str, Method], ...]:
-        """Each backend and method of which not one output was compared, in the order of the results."""
+        """Each backend and method of which not one output was compared, in the order of the results.
+
+        Laws do not count: wrong output may obey them.
+        """
         compared: dict[tuple[str, Method], bool] = {}
-        for result in self.results:
+        for result in self.by_oracle():
             key = (result.backend, result.case.method)
             compared[key] = compared.get(key, False) or result.verdict.compared
         return tuple(key for key, any_compared in compared.items() if not any_compared)
@@ -330,6 +340,6 @@ class Report:
             return ExitCode.MISMATCH
         if any(counts[v] for v in (Verdict.CRASH, Verdict.TIMEOUT, Verdict.ERROR, Verdict.UNAVAILABLE)):
             return ExitCode.BACKEND
-        if not any(r.verdict.compared for r in self.results if r.backend != EXPECTED):
+        if not any(r.verdict.compared for r in self.by_oracle() if r.backend != EXPECTED):
             return ExitCode.NOTHING_COMPARED
         return ExitCode.BACKEND if self.uncovered() else ExitCode.OK

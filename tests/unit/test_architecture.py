@@ -33,6 +33,8 @@ LEVELS = {
     "normcheck.worker": 4,
     "normcheck.plan": 5,
     "normcheck.judging": 5,
+    "normcheck.laws": 5,
+    "normcheck.docket": 5,
     "normcheck.explanation": 6,
     "normcheck.engine": 6,
     "normcheck.reports": 7,
@@ -45,12 +47,24 @@ FRAMEWORKS = {entry.requires for entry in BUILTIN.values()} - {"numpy"}
 CHILD_SIDE = [
     name
     for name in SOURCES
-    if name in {"normcheck", "normcheck.worker", *(f"normcheck.worker.{m}" for m in ("__main__", "frames", "target"))}
+    if name
+    in {"normcheck", "normcheck.worker", *(f"normcheck.worker.{m}" for m in ("__main__", "frames", "target"))}
     or name.startswith("normcheck.backends")
 ]
-REPORTS_MAY_USE = ("normcheck.model", "normcheck.errors", "normcheck.methods", "normcheck.explanation", "normcheck.reports")
+REPORTS_MAY_USE = (
+    "normcheck.model",
+    "normcheck.errors",
+    "normcheck.methods",
+    "normcheck.explanation",
+    "normcheck.reports",
+)
 RICH = ("normcheck.reports.", "normcheck.cli.")
-NO_RICH = ("normcheck.reports.json", "normcheck.reports.text", "normcheck.reports.command", "normcheck.reports.torch_call")
+NO_RICH = (
+    "normcheck.reports.json",
+    "normcheck.reports.text",
+    "normcheck.reports.command",
+    "normcheck.reports.torch_call",
+)
 
 
 def level(name: str) -> int:
@@ -125,7 +139,13 @@ def test_rich_is_for_the_terminal(name: str) -> None:
 
 
 def test_the_model_needs_the_standard_library_alone() -> None:
-    for name in ("normcheck.model", "normcheck.errors", "normcheck.methods", "normcheck.plan", "normcheck.worker.process"):
+    for name in (
+        "normcheck.model",
+        "normcheck.errors",
+        "normcheck.methods",
+        "normcheck.plan",
+        "normcheck.worker.process",
+    ):
         foreign = {root(other) for other in imported_by(name, top_only=True)} - {"normcheck"}
         assert set() == foreign - sys.stdlib_module_names, name
 
@@ -151,14 +171,18 @@ def test_a_worker_runs_under_python_3_9(name: str) -> None:
         assert "from __future__ import annotations" in source
     for node in ast.walk(tree):
         if isinstance(node, ast.Call):
-            assert "strict" not in {word.arg for word in node.keywords}, f"zip(strict=) is of 3.10: line {node.lineno}"
-            assert not {"slots", "kw_only"} & {word.arg for word in node.keywords}, f"of 3.10: line {node.lineno}"
+            assert "strict" not in {word.arg for word in node.keywords}, (
+                f"zip(strict=) is of 3.10: line {node.lineno}"
+            )
+            assert not {"slots", "kw_only"} & {word.arg for word in node.keywords}, (
+                f"of 3.10: line {node.lineno}"
+            )
     assert not {"tomllib", "enum.StrEnum"} & imported_by(name)
 
 
 def test_every_module_has_a_level_of_its_own() -> None:
     prefixes = tuple(f"{prefix}." for prefix in LEVELS if prefix != "normcheck")
-    assert [] == [name for name in SOURCES if name != "normcheck" and not f"{name}.".startswith(prefixes)]
+    assert [name for name in SOURCES if name != "normcheck" and not f"{name}.".startswith(prefixes)] == []
 
 
 def test_the_rules_above_see_imports_wherever_they_are() -> None:
