@@ -17,11 +17,11 @@ from collections.abc import Sequence
 import numpy as np
 
 from normcheck.laws.invariances import GRADIENTS, uses_running
-from normcheck.laws.relations import OWN, Array, Arrays, Floats, Law, Relation, Run, Sums, Term, Trial
+from normcheck.laws.relations import OWN, Arrays, Floats, Law, Relation, Run, Sums, Term, Trial
 from normcheck.methods import Partition, parameter_axes, partition
 from normcheck.model import Case, DType, Output
 from normcheck.oracle.evaluate import Inputs
-from normcheck.oracle.statistics import Standardized, high, standardize, total
+from normcheck.oracle.statistics import Array, Standardized, high, standardize, total
 from normcheck.partition import split
 
 

@@ -26,6 +26,7 @@ from normcheck.laws.relations import (
 )
 from normcheck.methods import num_channels
 from normcheck.model import Case, Method, Mode, Output, Params
+from normcheck.oracle.statistics import Array
 
 PARAMETERS = ("weight", "bias")
 GRADIENTS = (Output.GRAD_X, Output.GRAD_WEIGHT, Output.GRAD_BIAS)
@@ -133,7 +134,7 @@ def _alone(case: Case, arrays: Arrays) -> Trial | None:
         return None
     one = {name: arrays[name][-1:] for name in ("x", "grad_y") if name in arrays}
     run = Run(case=case, arrays={**arrays, **one})
-    relations = {
+    relations: dict[Output, Relation] = {
         output: Relation(
             left=Term(run="alone", output=output),
             right=(Term(run=OWN, output=output, part=Elements(pick=_last_sample)),),
@@ -206,7 +207,9 @@ SHIFT = Law(
 )
 SCALE = Law(
     name="scale",
-    statement="doubling x, with eps four times as large, leaves y and the parameters' gradients as they are and halves grad_x",
+    statement=(
+        "doubling x, with eps four times as large, halves grad_x and leaves y and the parameters' gradients"
+    ),
     put_to=_scale,
 )
 PERMUTATION = Law(

@@ -18,10 +18,10 @@ from normcheck.distances import Scale, backward_error
 from normcheck.dtypes import untagged
 from normcheck.judging import finished, misconduct, truths_of
 from normcheck.laws.gradients import detached
-from normcheck.laws.relations import OWN, Array, Law, Relation, Run, Sums, Term, Trial, difference
+from normcheck.laws.relations import OWN, Law, Relation, Run, Sums, Term, Trial, difference
 from normcheck.model import Comparison, DType, Output, Verdict
 from normcheck.oracle import Truth
-from normcheck.oracle.statistics import Real, high, low
+from normcheck.oracle.statistics import Array, Real, high, low
 
 if TYPE_CHECKING:
     from normcheck.engine import Options
