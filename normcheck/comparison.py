@@ -118,7 +118,7 @@ def _judge_numbers(actual: Floats, truth: Truth, scale: Scale, bound: Bound, x: 
         reason=_reason(verdict, figures, scale, bound),
         max_abs_diff=figures.abs_diff,
         max_rel_diff=figures.rel_diff,
-        max_ulp=figures.ulp,
+        max_ulp=None if scale.half_unit else figures.ulp,  # printed decimals have no ulp
         backward_error=figures.beta,
         allowed=bound.allowed,
         mismatched=figures.over,

@@ -14,7 +14,7 @@ from normcheck.comparison import Bound, Judgement, judge, judge_printed
 from normcheck.distances import max_abs_difference
 from normcheck.dtypes import numpy_dtype, tagged, untagged
 from normcheck.methods import Partition, parameter_axes, partition
-from normcheck.model import EXPECTED, Case, Comparison, DType, Method, Mode, Output, Pair, Verdict
+from normcheck.model import EXPECTED, Case, Comparison, DType, Output, Pair, Verdict
 from normcheck.oracle import Inputs, Truth, evaluate
 from normcheck.oracle.canaries import undetected
 from normcheck.worker import frames
@@ -42,7 +42,8 @@ def truths_of(case: Case, arrays: Mapping[str, Floats]) -> dict[Output, Truth]:
         partition=own,
         precise=case.dtype is DType.FLOAT64,
         momentum=case.params.momentum,
-        running=case.method is Method.BATCH and case.mode is Mode.EVAL,
+        running=case.uses_running,
+        steps=case.steps,
     )
 
 

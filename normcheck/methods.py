@@ -173,10 +173,10 @@ def parameter_axes(method: Method, shape: Shape, params: Params) -> tuple[int, .
     return (positive_axis(params.channel_axis, len(shape)),)
 
 
-def outputs(method: Method, mode: Mode, *, weight: bool, bias: bool, gradients: bool) -> tuple[Output, ...]:
-    """What a layer computes: y; in training batch norm's running statistics; and the gradients."""
+def outputs(mode: Mode, *, tracks: bool, weight: bool, bias: bool, gradients: bool) -> tuple[Output, ...]:
+    """What a layer computes: y; in training the running statistics that it ``tracks``; and the gradients."""
     found = [Output.Y]
-    if method is Method.BATCH and mode is Mode.TRAIN:
+    if tracks and mode is Mode.TRAIN:
         found += [Output.RUNNING_MEAN, Output.RUNNING_VAR]
     if gradients:
         found += [Output.GRAD_X, *[Output.GRAD_WEIGHT] * weight, *[Output.GRAD_BIAS] * bias]

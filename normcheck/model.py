@@ -133,9 +133,9 @@ SEVERITY = (
     Verdict.TIMEOUT,
     Verdict.ERROR,
     Verdict.UNAVAILABLE,
-    Verdict.UNSUPPORTED,
     Verdict.LOOSE,
     Verdict.PASS,
+    Verdict.UNSUPPORTED,
 )
 
 
@@ -173,10 +173,19 @@ class Params:
     groups: Groups | None = None
     normalized_ndim: int | None = None
     momentum: float | None = None
+    track_running_stats: bool | None = None  # instance norm: keeps running statistics, as batch norm does
 
     def to_dict(self) -> dict[str, Any]:
         """The parameters that the method has, ready for JSON."""
-        names = ("eps", "channel_axis", "num_groups", "groups", "normalized_ndim", "momentum")
+        names = (
+            "eps",
+            "channel_axis",
+            "num_groups",
+            "groups",
+            "normalized_ndim",
+            "momentum",
+            "track_running_stats",
+        )
         pairs = ((name, getattr(self, name)) for name in names)
         return {
             name: [list(group) for group in value] if name == "groups" else value
@@ -194,6 +203,9 @@ class Case:
     fixture: str
     dtype: DType
     mode: Mode = Mode.TRAIN
+    steps: int = (
+        1  # training calls, one after the other on the same batch, before the statistics are looked at
+    )
     layout: Layout = Layout.CONTIGUOUS
     parameter_dtype: DType | None = None  # of weight, bias and running statistics, where it is not dtype
     outputs: tuple[Output, ...] = (Output.Y,)
@@ -218,11 +230,25 @@ class Case:
             shown.append(f"channel_axis={params.channel_axis}")
         if params.momentum not in (None, DEFAULT_MOMENTUM):
             shown.append(f"momentum={params.momentum:g}")
-        if self.mode is not Mode.TRAIN and self.method is Method.BATCH:
+        if params.track_running_stats:
+            shown.append("track_running_stats=true")
+        if self.tracks and self.mode is not Mode.TRAIN:
             shown.append(f"mode={self.mode}")
+        if self.tracks and self.steps != (1 if self.mode is Mode.TRAIN else 0):
+            shown.append(f"steps={self.steps}")
         if self.law:
             shown.append(f"law={self.law}")
         return ";".join(shown)
+
+    @property
+    def tracks(self) -> bool:
+        """True if the layer keeps running statistics: batch norm, and instance norm that is told to."""
+        return self.method is Method.BATCH or bool(self.params.track_running_stats)
+
+    @property
+    def uses_running(self) -> bool:
+        """True if the running statistics take the place of the input's own: such a layer in eval mode."""
+        return self.tracks and self.mode is Mode.EVAL
 
     def dtype_of(self, output: Output) -> DType:
         """The dtype that ``output`` must have: that of the input, or of the parameters."""
@@ -317,8 +343,11 @@ class Report:
 
     @property
     def verdict(self) -> Verdict:
-        """The worst verdict of the run."""
+        """The worst verdict of the run; unsupported where a backend could compute no case of a method."""
         counts = self.counts()
+        if counts[Verdict.UNSUPPORTED] and self.exit_code in {ExitCode.BACKEND, ExitCode.NOTHING_COMPARED}:
+            failed = (v for v in SEVERITY[: SEVERITY.index(Verdict.LOOSE)] if counts[v])
+            return next(failed, Verdict.UNSUPPORTED)
         return next((verdict for verdict in SEVERITY if counts[verdict]), Verdict.ERROR)
 
     def uncovered(self) -> tuple[tuple[str, Method], ...]:

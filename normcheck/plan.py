@@ -114,10 +114,11 @@ def _cases(fixture: Fixture, method: Method, selection: Selection) -> Iterator[P
                 dtype=dtype,
                 mode=selection.mode,
                 layout=fixture.layout,
-                parameter_dtype=fixture.parameter_dtype,
+                parameter_dtype=fixture.parameter_dtype if dtype.half else None,
+                steps=_steps(fixture, selection.mode),
                 outputs=outputs(
-                    method,
                     selection.mode,
+                    tracks=method is Method.BATCH or bool(params.track_running_stats),
                     weight="weight" in fixture.parameters,
                     bias="bias" in fixture.parameters,
                     gradients=selection.gradients,
@@ -151,11 +152,12 @@ def _params(fixture: Fixture, method: Method, own: Mapping[str, Any], selection:
     eps = selection.eps if selection.eps is not None else own.get("eps", DEFAULT_EPS)
     axis = selection.channel_axis if selection.channel_axis is not None else fixture.channel_axis
     common = Params(eps=float(eps), channel_axis=axis)
-    if method is Method.BATCH:
+    if method is Method.BATCH or own.get("track_running_stats"):
         momentum = (
             selection.momentum if selection.momentum is not None else own.get("momentum", DEFAULT_MOMENTUM)
         )
-        return _replace(common, momentum=float(momentum))
+        tracks = True if method is Method.INSTANCE else None
+        return _replace(common, momentum=float(momentum), track_running_stats=tracks)
     if method is Method.LAYER:
         chosen = selection.normalized_ndim
         if chosen is None:
@@ -171,6 +173,11 @@ def _params(fixture: Fixture, method: Method, own: Mapping[str, Any], selection:
         channels = fixture.shape[axis] if axis in (1, -1) and len(fixture.shape) > 1 else 1
         return _replace(common, num_groups=own.get("num_groups", default_num_groups(channels)))
     return common
+
+
+def _steps(fixture: Fixture, mode: Mode) -> int:
+    """How often the layer is trained on the batch: once in train mode, not at all before eval mode."""
+    return fixture.steps if fixture.steps is not None else int(mode is Mode.TRAIN)
 
 
 def _replace(params: Params, **changes: Any) -> Params:

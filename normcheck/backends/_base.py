@@ -31,8 +31,14 @@ class Task(NamedTuple):
     mode: str
     dtype: str
     layout: str
+    steps: int
     params: Dict[str, Any]
     outputs: List[str]
+
+    @property
+    def tracks(self) -> bool:
+        """True if the layer keeps running statistics."""
+        return "momentum" in self.params
 
 
 class NotAnArrayError(TypeError):

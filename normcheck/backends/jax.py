@@ -189,6 +189,27 @@ def _affine(x_hat: Array, weight: Optional[Array], bias: Optional[Array], axis: 
     return y if bias is None else y + _along(bias, x_hat.ndim, axis)
 
 
+def _with_running(
+    x: Array,
+    weight: Optional[Array],
+    bias: Optional[Array],
+    eps: Any,
+    mean: Array,
+    var: Array,
+    channel_axis: int,
+) -> Tuple[Array, Array, Array]:
+    """Normalize with running statistics, and leave them as they are."""
+    centre, spread = (_along(a, x.ndim, channel_axis) for a in (mean, var))
+    y = _affine((_wide(x) - centre) / jnp.sqrt(spread + eps), weight, bias, channel_axis)
+    return y.astype(x.dtype), mean, var
+
+
+def _updated(running: Array, batch: Array, momentum: Any) -> Array:
+    """Running statistics after a step; a channel's statistics are averaged over its rows."""
+    now = batch.reshape(-1, running.size).mean(axis=0)
+    return ((1 - momentum) * _wide(running) + momentum * now).astype(running.dtype)
+
+
 def batch_norm(
     x: Array,
     weight: Optional[Array],
@@ -202,17 +223,14 @@ def batch_norm(
     channel_axis: int = 1,
 ) -> Tuple[Array, Array, Array]:
     """Normalize each channel over the batch, or with the running statistics; the statistics after it."""
-    old = (running_mean, running_var)
     if not training:
-        mean, var = (_along(a, x.ndim, channel_axis) for a in old)
-        y = _affine((_wide(x) - mean) / jnp.sqrt(var + eps), weight, bias, channel_axis)
-        return y.astype(x.dtype), running_mean, running_var
+        return _with_running(x, weight, bias, eps, running_mean, running_var, channel_axis)
     by_channel = jnp.moveaxis(_wide(x), channel_axis, 0)
     rows = by_channel.reshape(by_channel.shape[0], -1)
     x_hat = jnp.moveaxis(_standardize(rows, eps).reshape(by_channel.shape), 0, channel_axis)
-    batch = (rows.mean(axis=-1), rows.var(axis=-1, ddof=1))
-    new = [((1 - momentum) * _wide(a) + momentum * now).astype(a.dtype) for a, now in zip(old, batch)]
-    return _affine(x_hat, weight, bias, channel_axis).astype(x.dtype), new[0], new[1]
+    y = _affine(x_hat, weight, bias, channel_axis).astype(x.dtype)
+    mean = _updated(running_mean, rows.mean(axis=-1), momentum)
+    return y, mean, _updated(running_var, rows.var(axis=-1, ddof=1), momentum)
 
 
 def layer_norm(
@@ -227,13 +245,28 @@ def layer_norm(
 
 
 def instance_norm(
-    x: Array, weight: Optional[Array], bias: Optional[Array], *, eps: Any, channel_axis: int = 1
-) -> Array:
-    """Normalize each channel of each sample."""
+    x: Array,
+    weight: Optional[Array],
+    bias: Optional[Array],
+    *,
+    eps: Any,
+    running_mean: Optional[Array] = None,
+    running_var: Optional[Array] = None,
+    training: bool = True,
+    momentum: Any = 0.0,
+    channel_axis: int = 1,
+) -> Any:
+    """Normalize each channel of each sample, or with running statistics if there are any; then those too."""
+    if running_mean is not None and running_var is not None and not training:
+        return _with_running(x, weight, bias, eps, running_mean, running_var, channel_axis)
     by_sample = jnp.moveaxis(_wide(x), channel_axis, 1)
     rows = by_sample.reshape(*by_sample.shape[:2], -1)
     x_hat = jnp.moveaxis(_standardize(rows, eps).reshape(by_sample.shape), 1, channel_axis)
-    return _affine(x_hat, weight, bias, channel_axis).astype(x.dtype)
+    y = _affine(x_hat, weight, bias, channel_axis).astype(x.dtype)
+    if running_mean is None or running_var is None:
+        return y
+    mean = _updated(running_mean, rows.mean(axis=-1), momentum)
+    return y, mean, _updated(running_var, rows.var(axis=-1, ddof=1), momentum)
 
 
 def group_norm(

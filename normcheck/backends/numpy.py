@@ -145,6 +145,34 @@ def _normalize(
     return _affine(back([_standardize(row, eps) for row in rows]), weight, bias, static).astype(x.dtype)
 
 
+def _tracking(
+    view: Callable[..., View],
+    x: Array,
+    weight: Any,
+    bias: Any,
+    eps: float,
+    running_mean: Array,
+    running_var: Array,
+    training: bool,
+    momentum: float,
+    channel_axis: int,
+) -> Tuple[Array, Array, Array]:
+    """y, and the running statistics after it; a channel's statistics are averaged over its rows."""
+    static = {"channel_axis": channel_axis}
+    if not training:
+        mean, var = (_along(_wide(a), x, False, channel_axis) for a in (running_mean, running_var))
+        y = _affine((_wide(x) - mean) / np.sqrt(var + eps), weight, bias, static)
+        return y.astype(x.dtype), running_mean, running_var
+    y = _normalize(view, x, weight, bias, eps, **static)
+    (rows,), _ = view(_wide(x), **static)
+    batch = (rows.mean(axis=-1), rows.var(axis=-1, ddof=1))
+    new = [
+        ((1 - momentum) * _wide(old) + momentum * now.reshape(-1, old.size).mean(axis=0)).astype(old.dtype)
+        for old, now in zip((running_mean, running_var), batch)
+    ]
+    return y, new[0], new[1]
+
+
 def batch_norm(
     x: Array,
     weight: Any,
@@ -158,18 +186,8 @@ def batch_norm(
     channel_axis: int = 1,
 ) -> Tuple[Array, Array, Array]:
     """Normalize each channel over the batch, or with the running statistics; the statistics after it."""
-    static = {"channel_axis": channel_axis}
-    if not training:
-        mean, var = (_along(_wide(a), x, False, channel_axis) for a in (running_mean, running_var))
-        y = _affine((_wide(x) - mean) / np.sqrt(var + eps), weight, bias, static)
-        return y.astype(x.dtype), running_mean, running_var
-    y = _normalize(_batch_view, x, weight, bias, eps, **static)
-    (rows,), _ = _batch_view(_wide(x), **static)
-    batch = (rows.mean(axis=-1), rows.var(axis=-1, ddof=1))
-    new = [
-        (1 - momentum) * _wide(old) + momentum * now for old, now in zip((running_mean, running_var), batch)
-    ]
-    return y, new[0].astype(running_mean.dtype), new[1].astype(running_var.dtype)
+    state = (running_mean, running_var, training, momentum)
+    return _tracking(_batch_view, x, weight, bias, eps, *state, channel_axis)
 
 
 def layer_norm(x: Array, weight: Any, bias: Any, *, eps: float, normalized_ndim: int) -> Array:
@@ -177,9 +195,23 @@ def layer_norm(x: Array, weight: Any, bias: Any, *, eps: float, normalized_ndim:
     return _normalize(_layer_view, x, weight, bias, eps, normalized_ndim=normalized_ndim)
 
 
-def instance_norm(x: Array, weight: Any, bias: Any, *, eps: float, channel_axis: int = 1) -> Array:
-    """Normalize each channel of each sample."""
-    return _normalize(_instance_view, x, weight, bias, eps, channel_axis=channel_axis)
+def instance_norm(
+    x: Array,
+    weight: Any,
+    bias: Any,
+    *,
+    eps: float,
+    running_mean: Optional[Array] = None,
+    running_var: Optional[Array] = None,
+    training: bool = True,
+    momentum: float = 0.0,
+    channel_axis: int = 1,
+) -> Any:
+    """Normalize each channel of each sample, or with running statistics if there are any; then those too."""
+    if running_mean is None or running_var is None:
+        return _normalize(_instance_view, x, weight, bias, eps, channel_axis=channel_axis)
+    state = (running_mean, running_var, training, momentum)
+    return _tracking(_instance_view, x, weight, bias, eps, *state, channel_axis)
 
 
 def group_norm(

@@ -25,7 +25,8 @@ Tensor = torch.Tensor
 def environment() -> Dict[str, Any]:
     """One thread, so that sums do not depend on the number of cores; no TF32; deterministic kernels."""
     torch.set_num_threads(1)
-    torch.use_deterministic_algorithms(True, warn_only=True)
+    # The same as use_deterministic_algorithms, which imports the compiler and doubles the time of `import torch`.
+    torch.set_deterministic_debug_mode("warn")
     torch.backends.cuda.matmul.allow_tf32 = False
     torch.backends.cudnn.allow_tf32 = False
     return {
@@ -177,12 +178,29 @@ def layer_norm(
 
 
 def instance_norm(
-    x: Tensor, weight: Optional[Tensor], bias: Optional[Tensor], *, eps: float, channel_axis: int = 1
-) -> Tensor:
-    """``torch.nn.functional.instance_norm`` with the statistics of the input."""
-    channels_first = x.movedim(channel_axis, 1)
-    y = F.instance_norm(channels_first, weight=weight, bias=bias, use_input_stats=True, eps=eps)
-    return y.movedim(1, channel_axis)
+    x: Tensor,
+    weight: Optional[Tensor],
+    bias: Optional[Tensor],
+    *,
+    eps: float,
+    running_mean: Optional[Tensor] = None,
+    running_var: Optional[Tensor] = None,
+    training: bool = True,
+    momentum: float = 0.0,
+    channel_axis: int = 1,
+) -> Any:
+    """``torch.nn.functional.instance_norm``, which updates running statistics in place if it gets them."""
+    y = F.instance_norm(
+        x.movedim(channel_axis, 1),
+        running_mean,
+        running_var,
+        weight,
+        bias,
+        use_input_stats=training,
+        momentum=momentum,
+        eps=eps,
+    ).movedim(1, channel_axis)
+    return y if running_mean is None else (y, running_mean, running_var)
 
 
 def group_norm(

@@ -2,22 +2,44 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
 import click
+
+if TYPE_CHECKING:
+    from normcheck.fixtures import Fixture
 
 
 @click.command(name="fixtures")
 @click.argument("names", metavar="[NAME|TAG|PATH]...", nargs=-1)
 def command(names: tuple[str, ...]) -> None:
-    """List the fixtures, or show one in full: its shape, parameters, and what its data looks like."""
-    from normcheck.cli._types import console
+    """List the fixtures by tag, or show one in full: its shape, parameters, and what its data looks like."""
     from normcheck.fixtures import ALL, catalogue, select
-    from normcheck.reports.listing import show_fixture, show_fixtures
 
-    if not names:
-        show_fixtures(tuple(catalogue().values()), console())
-        return
-    chosen = select(names)
+    chosen = select(names) if names else tuple(catalogue().values())
     if len(chosen) > 1 or ALL in names:
-        show_fixtures(chosen, console())
+        click.echo(_listed(chosen), nl=False)
         return
+    from normcheck.cli._types import console
+    from normcheck.reports.listing import show_fixture
+
     show_fixture(chosen[0], console())
+
+
+def _listed(fixtures: Iterable[Fixture]) -> str:
+    """One line a fixture below its tag: name, shape and purpose. By click's means: rich takes twice as long."""
+    from normcheck.reports.text import printable
+
+    by_tag: dict[str, list[tuple[str, str]]] = {}
+    for fixture in fixtures:
+        text = f"{'×'.join(map(str, fixture.shape))}  {fixture.description}"
+        by_tag.setdefault(", ".join(fixture.tags) or "your own", []).append(
+            (printable(fixture.name), printable(text))
+        )
+    formatter = click.HelpFormatter(width=None if sys.stdout.isatty() else 10_000)
+    for tag, rows in by_tag.items():
+        with formatter.section(tag):
+            formatter.write_dl(rows)
+    return formatter.getvalue()

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from normcheck.laws.invariances import GRADIENTS, uses_running
+from normcheck.laws.invariances import GRADIENTS
 from normcheck.laws.relations import OWN, Arrays, Floats, Law, Relation, Run, Sums, Term, Trial
 from normcheck.methods import Partition, parameter_axes, partition
 from normcheck.model import Case, DType, Output
@@ -59,7 +59,7 @@ def _inputs(case: Case, arrays: Arrays) -> Inputs:
 
 
 def _sum(case: Case, arrays: Arrays) -> Trial | None:
-    if uses_running(case) or Output.GRAD_X not in case.outputs:
+    if case.uses_running or Output.GRAD_X not in case.outputs:
         return None
     own = _sets(case, arrays)
     part = Sums(partition=own, weights=[np.ones((1, 1)) for _ in own.buckets])
@@ -71,7 +71,7 @@ def _sum(case: Case, arrays: Arrays) -> Trial | None:
 
 
 def _projection(case: Case, arrays: Arrays) -> Trial | None:
-    if uses_running(case) or Output.GRAD_X not in case.outputs:
+    if case.uses_running or Output.GRAD_X not in case.outputs:
         return None
     own, blocks, inputs = _sets(case, arrays), _standardized(case, arrays), _inputs(case, arrays)
     g = split(arrays["grad_y"].astype(np.float64), own)

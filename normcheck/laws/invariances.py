@@ -25,17 +25,12 @@ from normcheck.laws.relations import (
     Trial,
 )
 from normcheck.methods import num_channels
-from normcheck.model import Case, Method, Mode, Output, Params
+from normcheck.model import Case, Method, Output, Params
 from normcheck.oracle.statistics import Array
 
 PARAMETERS = ("weight", "bias")
 GRADIENTS = (Output.GRAD_X, Output.GRAD_WEIGHT, Output.GRAD_BIAS)
 EVERYWHERE: Part = Elements()
-
-
-def uses_running(case: Case) -> bool:
-    """True where running statistics take the place of the sets' own."""
-    return case.method is Method.BATCH and case.mode is Mode.EVAL
 
 
 def same(case: Case, outputs: Iterable[Output], left: str, right: str) -> dict[Output, Relation]:
@@ -64,7 +59,7 @@ def _shift(case: Case, arrays: Arrays) -> Trial | None:
     2|c|, and a multiple of the last digit of x'.
     """
     x = arrays["x"]
-    if uses_running(case):
+    if case.uses_running:
         return None
     finite = x[np.isfinite(x)].astype(np.float64)
     largest = float(np.abs(finite).max(initial=0.0)) or 1.0
@@ -123,14 +118,19 @@ def _permutation(case: Case, arrays: Arrays) -> Trial | None:
     return Trial(runs={"reversed": run}, relations=relations)
 
 
+def _trained_on_x(case: Case) -> bool:
+    """True if running statistics are used that this very x goes into."""
+    return case.uses_running and case.steps > 0
+
+
 def _last_sample(array: Array) -> Array:
     return array[-1:]
 
 
 def _alone(case: Case, arrays: Arrays) -> Trial | None:
     x = arrays["x"]
-    across = case.method is Method.BATCH and case.mode is Mode.TRAIN
-    if across or case.params.normalized_ndim == x.ndim or len(x) == 1:
+    across = case.method is Method.BATCH and not case.uses_running
+    if across or _trained_on_x(case) or case.params.normalized_ndim == x.ndim or len(x) == 1:
         return None
     one = {name: arrays[name][-1:] for name in ("x", "grad_y") if name in arrays}
     run = Run(case=case, arrays={**arrays, **one})
@@ -149,7 +149,7 @@ def _affine(case: Case, arrays: Arrays) -> Trial | None:
     """y(2x) = 2·y(x) - y(0)."""
     x = arrays["x"]
     doubled = _times(x, 2.0)
-    if not uses_running(case) or not _still_finite(doubled, x):
+    if not case.uses_running or _trained_on_x(case) or not _still_finite(doubled, x):
         return None
     forward = replace(case, outputs=(Output.Y,))
     given = {name: array for name, array in arrays.items() if name != "grad_y"}

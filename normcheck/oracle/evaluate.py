@@ -8,18 +8,14 @@ With g = dL/dy, h = g·weight, and M the mean over the statistic set:
     grad_weight = Σ g·x̂                         cond = Σ|g|·(e + |x̂|)               cond₂ = Σ|g|·e₂
     grad_bias   = Σ g                           cond = Σ|g|
 
-    running_mean = (1-m)·old + m·mean           cond = (1-m)|old| + m·M|x|
-    running_var  = (1-m)·old + m·var·n/(n-1)    cond = (1-m)|old| + m·n/(n-1)·2·M|d·x|
-                                                cond₂ = m·n/(n-1)·M(x²)
-
-and those of grad_x in :func:`_grad_x`; to each a ``tiny`` is added for what may underflow. The axes of a
-parameter's sum are those it broadcasts over.
+and those of grad_x in :func:`_grad_x`, of running statistics in :mod:`normcheck.oracle.state`. To each a ``tiny``
+is added for what may underflow. The axes of a parameter's sum are those it broadcasts over.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -28,9 +24,11 @@ from numpy.typing import NDArray
 from normcheck.methods import Partition
 from normcheck.model import DType, Output
 from normcheck.oracle.double_double import DoubleDouble
+from normcheck.oracle.state import given, trained_mean, trained_var
 from normcheck.oracle.statistics import (
     Array,
     Real,
+    Running,
     Standardized,
     average,
     high,
@@ -79,32 +77,45 @@ def evaluate(
     precise: bool,
     momentum: float | None = None,
     running: bool = False,
+    steps: int | None = None,
 ) -> dict[Output, Truth]:
     """Compute ``outputs`` with the statistic sets of ``partition``; NaN and ±Inf poison their own set.
 
     ``precise`` works in double-double, for float64 inputs. ``running`` normalizes with the running
-    statistics instead of the sets' own (batch norm in eval mode).
+    statistics instead of the sets' own, as in eval mode. The running statistics are those after ``steps``
+    training steps with ``momentum`` (None: one, or none where they are only used).
     """
     with np.errstate(all="ignore"):  # non-finite numbers are answers here, not accidents
         x = inputs.x.astype(np.float64)
         tiny = DType.FLOAT64.tiny if precise else DType.FLOAT32.tiny
+        rows = split(x, partition)
+        blocks = [standardize(block, eps, precise=precise, tiny=tiny) for block in rows]
+        trained = int(not running) if steps is None else steps
+        state = _state(inputs, blocks, momentum, trained, precise)
         if running:
-            blocks = [_with_running(inputs, block, eps, precise, tiny) for block in split(x, partition)]
-        else:
-            blocks = [standardize(block, eps, precise=precise, tiny=tiny) for block in split(x, partition)]
-        layer = _Layer(inputs, partition, blocks, 1 if running else partition.max_n, precise, tiny)
-        return {output: layer.truth(output, momentum) for output in outputs}
+            centre, spread = (
+                state[o].for_sets(len(rows[0])) for o in (Output.RUNNING_MEAN, Output.RUNNING_VAR)
+            )
+            blocks = [standardize_with(block, centre, spread, eps, tiny=tiny) for block in rows]
+        layer = _Layer(inputs, partition, blocks, state, 1 if running else partition.max_n, precise, tiny)
+        return {output: layer.truth(output) for output in outputs}
 
 
-def _with_running(inputs: Inputs, block: Array, eps: float, precise: bool, tiny: float) -> Standardized:
-    old_mean, old_var = _column(inputs.running_mean), _column(inputs.running_var)
-    return standardize_with(block, old_mean, old_var, eps, precise=precise, tiny=tiny)
-
-
-def _column(state: Floats | None) -> Array:
-    """Running statistics, of shape (C, 1)."""
-    assert state is not None  # noqa: S101 (batch norm has them)
-    return state.astype(np.float64).reshape(-1, 1)
+def _state(
+    inputs: Inputs, blocks: Sequence[Standardized], momentum: float | None, steps: int, precise: bool
+) -> dict[Output, Running]:
+    """The running statistics after the training steps; none for a method that has none."""
+    if inputs.running_mean is None or inputs.running_var is None:
+        return {}
+    old_mean = given(inputs.running_mean, precise=precise)
+    old_var = given(inputs.running_var, precise=precise)
+    if momentum is None or steps == 0:
+        return {Output.RUNNING_MEAN: old_mean, Output.RUNNING_VAR: old_var}
+    (block,) = blocks  # of the methods that keep them, the partition is one block
+    return {
+        Output.RUNNING_MEAN: trained_mean(old_mean, block, momentum, steps),
+        Output.RUNNING_VAR: trained_var(old_var, block, momentum, steps),
+    }
 
 
 class _Layer:
@@ -115,11 +126,12 @@ class _Layer:
         inputs: Inputs,
         partition: Partition,
         blocks: Sequence[Standardized],
+        state: Mapping[Output, Running],
         n: int,
         precise: bool,
         tiny: float,
     ) -> None:
-        self.inputs, self.partition, self.blocks = inputs, partition, blocks
+        self.inputs, self.partition, self.blocks, self.state = inputs, partition, blocks, state
         self.n, self.precise, self.tiny = n, precise, tiny
         self.weight = inputs.broadcast(inputs.weight, 1.0)
         self.bias = inputs.broadcast(inputs.bias, 0.0)
@@ -127,11 +139,12 @@ class _Layer:
         self.e = join([block.e for block in blocks], partition)
         self.e2 = join([block.e2 for block in blocks], partition)
 
-    def truth(self, output: Output, momentum: float | None) -> Truth:
+    def truth(self, output: Output) -> Truth:
         """One output."""
-        if output is Output.RUNNING_MEAN or output is Output.RUNNING_VAR:
-            assert momentum is not None  # noqa: S101 (a case that updates running statistics has it)
-            return self._state(output, momentum)
+        if output.is_state:
+            state = self.state[output]
+            cond, cond2 = state.cond.reshape(-1), state.cond2.reshape(-1)
+            return self._made(_reshaped(state.value, (-1,)), cond, cond2, self.blocks[0].x.shape[1])
         compute = {
             Output.Y: self._y,
             Output.GRAD_X: self._grad_x,
@@ -167,27 +180,6 @@ class _Layer:
         g: Real = DoubleDouble(self._g) if self.precise else self._g
         cond = high(total(self._by_parameter(np.abs(self._g))))
         return self._summed(self._by_parameter(g), cond, np.zeros_like(cond), 1)
-
-    def _state(self, output: Output, momentum: float) -> Truth:
-        (block,) = self.blocks  # batch norm's partition is one block, a row for each channel
-        n = block.x.shape[1]
-        old = _column(self.inputs.running_mean if output is Output.RUNNING_MEAN else self.inputs.running_var)
-        keep: Real = (
-            DoubleDouble(np.array([[1.0]])) - momentum if self.precise else np.array([[1.0 - momentum]])
-        )
-        scale, x = np.ldexp(1.0, block.exponent), np.abs(block.x)
-        if output is Output.RUNNING_MEAN:
-            new = _ldexp(block.mean, block.exponent)
-            cond, cond2 = momentum * average(x) * scale, np.zeros_like(old)
-        else:
-            share = np.float64(n) / np.float64(n - 1)
-            unbiased = block.variance * share if n == 1 else block.variance * float(n) / float(n - 1)
-            new = _ldexp(unbiased, 2 * block.exponent)
-            cond = momentum * share * 2.0 * average(np.abs(high(block.deviation)) * x) * scale**2
-            cond2 = momentum * share * average(np.square(x)) * scale**2
-        value = _overflown(keep * old + new * momentum, (1.0 - momentum) * old + momentum * high(new))
-        cond = (1.0 - momentum) * np.abs(old) + cond
-        return self._made(_flat(value), cond.reshape(-1), cond2.reshape(-1), n)
 
     @property
     def _g(self) -> Array:
@@ -246,14 +238,6 @@ def _grad_x(block: Standardized, g: Array, w: Array, *, precise: bool) -> tuple[
     return _ldexp(dx, back), np.ldexp(cond, back), np.ldexp(cond2, back)
 
 
-def _overflown(a: Real, plain: Array) -> Real:
-    """``a``, infinite where float64 alone says so: the error-free transformations make that NaN."""
-    if not isinstance(a, DoubleDouble):
-        return a
-    known = np.isfinite(a.hi)
-    return DoubleDouble(np.where(known, a.hi, plain), np.where(known, a.lo, 0.0))
-
-
 def _times(a: Real, b: Array) -> Real:
     """a·b; in double-double with b's exponent apart, so that the splitting in the product cannot overflow."""
     if not isinstance(a, DoubleDouble):
@@ -272,7 +256,3 @@ def _reshaped(a: Real, shape: tuple[int, ...]) -> Real:
         if isinstance(a, DoubleDouble)
         else a.reshape(shape)
     )
-
-
-def _flat(a: Real) -> Real:
-    return _reshaped(a, (-1,))

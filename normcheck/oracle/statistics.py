@@ -9,9 +9,11 @@ The condition numbers are componentwise (N. J. Higham, "Accuracy and Stability o
     e₂ = e·p + 2·|x̂|·s,   p = r·M|x̂·x|,   s = r²·M(x²)     second order
 
 The second order matters where the inputs' roundoff is not small against the standard deviation: there the
-noise multiplies itself. With running statistics in place of the set's own, e₂ is 0 and
+noise multiplies itself. With running statistics in place of the set's own,
 
-    e = r·(|x| + |running_mean| + ½·|x - running_mean|·running_var/(running_var + eps))
+    e = r·(|x| + cond(running_mean) + ½·|x - running_mean|·cond(running_var)/(running_var + eps))
+
+where the condition numbers of statistics that are given are their magnitudes.
 """
 
 from __future__ import annotations
@@ -59,6 +61,25 @@ def average(a: Array) -> Array:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Running:
+    """A running mean or variance with its condition numbers: arrays of shape (C, 1)."""
+
+    value: Real
+    cond: Array
+    cond2: Array
+
+    def for_sets(self, sets: int) -> Running:
+        """The statistics of as many statistic sets, which go through the channels again and again."""
+        times = (sets // len(self.cond), 1)
+        value: Real
+        if isinstance(self.value, DoubleDouble):
+            value = DoubleDouble(np.tile(self.value.hi, times), np.tile(self.value.lo, times))
+        else:
+            value = np.tile(self.value, times)
+        return Running(value=value, cond=np.tile(self.cond, times), cond2=np.tile(self.cond2, times))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Standardized:
     """One block of statistic sets: arrays of shape (sets, n), or (sets, 1) where said.
 
@@ -79,7 +100,9 @@ class Standardized:
     p: Array
     s: Array
     own: bool
-    gain: Array  # running_var/(running_var + eps), the share of the variance in the root (sets, 1)
+    gain: (
+        Array  # cond(running_var)/(running_var + eps): how uncertain the variance under the root is (sets, 1)
+    )
 
 
 def standardize(x: Array, eps: float, *, precise: bool, tiny: float) -> Standardized:
@@ -120,26 +143,24 @@ def standardize(x: Array, eps: float, *, precise: bool, tiny: float) -> Standard
     )
 
 
-def standardize_with(
-    x: Array, running_mean: Array, running_var: Array, eps: float, *, precise: bool, tiny: float
-) -> Standardized:
-    """x̂ with running statistics, each of shape (sets, 1), as batch norm has it in eval mode."""
-    real: Real = DoubleDouble(x) if precise else x
-    variance: Real = DoubleDouble(running_var) if precise else running_var
-    deviation = real - running_mean
-    inverse_root = 1.0 / (variance + eps) ** 0.5
+def standardize_with(x: Array, mean: Running, var: Running, eps: float, *, tiny: float) -> Standardized:
+    """x̂ with running statistics, one for each set, as in eval mode; what they are uncertain by is passed on."""
+    deviation = x - mean.value
+    total_var = var.value + eps
+    inverse_root = 1.0 / total_var**0.5
     r, nothing = high(inverse_root), np.zeros_like(x)
-    gain = running_var / (running_var + eps)
+    gain, gain2 = var.cond / high(total_var), var.cond2 / high(total_var)
+    half = 0.5 * np.abs(high(deviation))
     return Standardized(
         x=x,
         exponent=np.zeros((len(x), 1), dtype=np.int_),
-        mean=DoubleDouble(running_mean) if precise else running_mean,
+        mean=mean.value,
         deviation=deviation,
-        variance=variance,
+        variance=var.value,
         inverse_root=inverse_root,
         x_hat=_scaled_product(deviation, inverse_root),
-        e=r * (np.abs(x) + tiny + np.abs(running_mean) + 0.5 * np.abs(high(deviation)) * gain),
-        e2=nothing,
+        e=r * (np.abs(x) + tiny + mean.cond + half * gain),
+        e2=r * (mean.cond2 + half * gain2),
         p=nothing[:, :1],
         s=nothing[:, :1],
         own=False,

@@ -1,8 +1,8 @@
-"""The lists of backends and fixtures, and a fixture in full."""
+"""The list of backends, and a fixture in full."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from rich.console import Console
@@ -31,16 +31,6 @@ def show_backends(found: Iterable[BackendStatus], console: Console) -> None:
 
 def _fact(value: object) -> str:
     return {True: "yes", False: "no"}.get(value, str(value)) if isinstance(value, bool) else str(value)
-
-
-def show_fixtures(found: Sequence[Fixture], console: Console) -> None:
-    """One line a fixture: its name, shape, tags and purpose."""
-    table = _table("fixture", "shape", "tags", "what it is for")
-    for fixture in found:
-        table.add_row(
-            *map(_text, (fixture.name, _shape(fixture), ", ".join(fixture.tags), fixture.description))
-        )
-    write(table, console)
 
 
 def show_fixture(fixture: Fixture, console: Console) -> None:
@@ -81,10 +71,6 @@ def _range(array: object) -> str:
 
 def _shape(fixture: Fixture) -> str:
     return "×".join(map(str, fixture.shape))
-
-
-def _text(value: str) -> Text:
-    return Text(printable(value))
 
 
 def _table(*names: str) -> Table:

@@ -7,7 +7,7 @@ import math
 from rich.table import Table
 from rich.text import Text
 
-from normcheck.model import Comparison, Verdict
+from normcheck.model import SEVERITY, Comparison, Verdict
 from normcheck.reports.text import MARKS, printable
 
 GAP = 2  # columns between columns
@@ -36,7 +36,7 @@ def new_table(first: str, *others: str) -> Table:
 
 def badness(result: Comparison) -> tuple[int, float]:
     """The key to sort results by, the worst last."""
-    return (not result.verdict.good) + (result.verdict is not Verdict.PASS), ratio(result)
+    return len(SEVERITY) - SEVERITY.index(result.verdict), ratio(result)
 
 
 def ratio(result: Comparison) -> float:

@@ -255,7 +255,9 @@ def _paragraph(result: Comparison, report: Report) -> RenderableType:
         share = f"{result.mismatched} of {result.total} elements ({result.mismatched / result.total:.0%})"
         figures = [f"max |Δ| {number(result.max_abs_diff)}"]
         if result.max_rel_diff is not None:
-            figures += [f"relative {number(result.max_rel_diff)}", f"{result.max_ulp} ulp"]
+            figures.append(f"relative {number(result.max_rel_diff)}")
+        if result.max_ulp is not None:
+            figures.append(f"{result.max_ulp} ulp")
         lines.append(f"{share} beyond what is allowed; {', '.join(figures)}")
     if result.stderr.strip():
         shown = result.stderr.rstrip().splitlines()[-STDERR_LINES:]
@@ -267,13 +269,13 @@ def _paragraph(result: Comparison, report: Report) -> RenderableType:
 
 
 def _unsupported(results: Iterable[Comparison]) -> Iterator[RenderableType]:
-    counts: dict[tuple[str, str], int] = {}
+    cases: dict[tuple[str, str], set[str]] = {}
     for result in results:
         if result.verdict is Verdict.UNSUPPORTED:
-            key = (result.backend, result.reason or "")
-            counts[key] = counts.get(key, 0) + 1
-    for (backend, reason), count in counts.items():
-        yield Text(printable(f"\n– {backend} does not support {count} of the cases: {reason}"), style="dim")
+            cases.setdefault((result.backend, result.reason or ""), set()).add(result.case.id)
+    for (backend, reason), found in cases.items():
+        plural = "case" if len(found) == 1 else "cases"
+        yield Text(printable(f"\n– {backend} does not support {len(found)} {plural}: {reason}"), style="dim")
 
 
 def _summary(report: Report) -> Text:

@@ -43,7 +43,7 @@ class Worker:
         """
         self.backend.configure(task)
         shape = inputs["x"][1].shape
-        state: Tuple[str, ...] = STATE if task.method == "batch" else ()
+        state: Tuple[str, ...] = STATE if task.tracks else ()
         if self.own is None:
             function, static = self.backend.METHODS[task.method], target.own_keywords(task)
             reason = self.backend.unsupported(task, shape)
@@ -94,6 +94,8 @@ class Worker:
         arrays = [native.get(name) for name in ("x", *PARAMETERS)]
         named = {name: native[name] for name in state}
         start = time.perf_counter()
+        if state:
+            named = self._trained(task, function, static, arrays, named)
         gradients: Optional[Dict[str, Any]] = None
         error: Optional[BaseException] = None
         if "grad_y" in native:
@@ -107,6 +109,17 @@ class Worker:
         changed = (n for n, (_, array) in inputs.items() if array.tobytes() != copies[n][1].tobytes())
         reply["changed"] = [name for name in changed if name not in STATE]
         return reply
+
+    def _trained(
+        self, task: Task, function: Any, static: Dict[str, Any], arrays: List[Any], named: Dict[str, Any]
+    ) -> Dict[str, Any]:
+        """The running statistics after the training steps that come before the call that is looked at."""
+        training = {**static, "training": True} if "training" in static else static
+        for _ in range(task.steps - 1 if task.mode == "train" else task.steps):
+            returned = self.backend.compiled(function, training)(*arrays, **named)
+            if isinstance(returned, tuple) and len(returned) == 1 + len(STATE):
+                named = {name: value for name, value in zip(STATE, returned[1:]) if name in named}
+        return named
 
     def _outputs(
         self,
@@ -160,7 +173,7 @@ class Worker:
 def _named(task: Task, returned: Any) -> Tuple[Dict[str, Any], List[str], Dict[str, str]]:
     """What was returned, by name; the running statistics that were not; and what is wrong with it."""
     state = [name for name in STATE if name in task.outputs]
-    if not (isinstance(returned, tuple) and task.method == "batch"):
+    if not (isinstance(returned, tuple) and task.tracks):
         return {"y": returned}, state, {}
     if len(returned) == 1 + len(STATE):
         return dict(zip(("y", *STATE), returned)), [], {}

@@ -125,6 +125,7 @@ class WorkerClient:
             "mode": case.mode.value,
             "dtype": case.dtype.value,
             "layout": case.layout.value,
+            "steps": case.steps,
             "params": case.params.to_dict(),
             "outputs": [output.value for output in case.outputs],
         }

@@ -69,7 +69,8 @@ def pack(arrays: Dict[str, Optional[Tagged]], directory: str) -> Packed:
 
 def send(sock: socket.socket, header: Dict[str, Any], packed: Packed = Packed([], [])) -> None:  # noqa: B008
     """Send one frame; the socket's timeout holds for each part."""
-    text = json.dumps({**header, "arrays": packed.entries}).encode()
+    # A user's message may hold what is no Unicode; nothing of that goes further than this.
+    text = json.dumps({**header, "arrays": packed.entries}, ensure_ascii=False).encode(errors="replace")
     sock.sendall(MAGIC + struct.pack(">I", len(text)) + text)
     for buffer in packed.buffers:
         sock.sendall(buffer)

@@ -80,7 +80,8 @@ def _accepted(function: Any) -> Tuple[Optional[frozenset[str]], bool]:
 def own_keywords(task: Task) -> Dict[str, Any]:
     """The keywords of a built-in function for ``task``: all that its method has."""
     keywords = dict(task.params)
-    if task.method == "batch":
+    if task.tracks:
+        keywords.pop("track_running_stats", None)
         keywords["training"] = task.mode == "train"
     if task.method == "layer":
         keywords.pop("channel_axis")
@@ -101,7 +102,7 @@ def keywords(
 
     offered = own_keywords(task)
     state: Tuple[str, ...] = ()
-    if task.method == "batch":
+    if task.tracks:
         state = tuple(name for name in ("running_mean", "running_var") if accepts(name))
         if task.mode == "eval" and not (accepts("training") and len(state) == 2):
             return {}, (), "takes no training, running_mean and running_var, so it has no eval mode"

@@ -1,0 +1,57 @@
+# Everything runs in .venv. A stamp file remembers each installation, so that the next run starts at once.
+PYTHON ?= python3
+BACKENDS ?= numpy,torch,jax
+VENV := .venv
+PIP := $(VENV)/bin/python -m pip --disable-pip-version-check install -c constraints.txt
+OLD := "normcheck needs Python 3.11 or later, this is " + sys.version.split()[0] + ": make PYTHON=python3.12 ..."
+
+.DEFAULT_GOAL := help
+.PHONY: help setup compare test check lint type format bench docs clean
+
+help: ## show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' Makefile
+
+setup: $(VENV)/.users ## install normcheck with NumPy, PyTorch and JAX into .venv
+
+compare: $(VENV)/.users ## compare group norm in NumPy, PyTorch and JAX
+	$(VENV)/bin/normcheck compare --method group
+
+test: $(VENV)/.developers ## run the tests; a missing framework fails them
+	NORMCHECK_REQUIRE_BACKENDS=$(BACKENDS) $(VENV)/bin/pytest -n auto
+
+check: lint type ## what CI runs beside the tests: lint and type
+
+lint: $(VENV)/.developers ## ruff: rules and formatting
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+
+type: $(VENV)/.developers ## mypy, strict, on the package
+	$(VENV)/bin/mypy
+
+format: $(VENV)/.developers ## mend what ruff can mend
+	$(VENV)/bin/ruff check --fix .
+	$(VENV)/bin/ruff format .
+
+bench: $(VENV)/.users ## time normcheck against a script written by hand
+	$(VENV)/bin/python benchmarks/run.py
+	$(VENV)/bin/python benchmarks/comparison.py
+
+docs: $(VENV)/.users ## draw the picture in the README again
+	$(VENV)/bin/python docs/images/make.py
+
+clean: ## remove .venv, caches and builds
+	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# A half-made environment is removed, so that the next run begins again.
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit($(OLD) if sys.version_info < (3, 11) else 0)'
+	$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); exit 1; }
+
+$(VENV)/.users: pyproject.toml constraints.txt | $(VENV)/bin/python
+	$(PIP) -e '.[all]'
+	touch $@
+
+$(VENV)/.developers: pyproject.toml constraints.txt | $(VENV)/bin/python
+	$(PIP) -e '.[all,dev]'
+	touch $(VENV)/.users $@

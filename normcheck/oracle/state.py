@@ -1,0 +1,81 @@
+"""Running statistics: as they are given, and after training steps on the same batch.
+
+    running_mean ← (1-m)·running_mean + m·mean         cond ← (1-m)·cond + m·M|x|
+    running_var  ← (1-m)·running_var + m·var·n/(n-1)   cond ← (1-m)·cond + m·n/(n-1)·2·M|d·x|
+                                                       cond₂ ← (1-m)·cond₂ + m·n/(n-1)·M(x²)
+
+with the condition |old| to start from. Every further step rounds the statistics once more, which adds their
+magnitude. Instance norm averages the statistics of a channel's samples first, as PyTorch does.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from normcheck.oracle.double_double import DoubleDouble
+from normcheck.oracle.statistics import Array, Real, Running, Standardized, average, high, mean
+
+
+def given(old: NDArray[np.floating], *, precise: bool) -> Running:
+    """Statistics as a case has them; ``old`` has the shape (C,)."""
+    column = old.astype(np.float64).reshape(-1, 1)
+    value: Real = DoubleDouble(column) if precise else column
+    return Running(value=value, cond=np.abs(column), cond2=np.zeros_like(column))
+
+
+def trained_mean(old: Running, block: Standardized, momentum: float, steps: int) -> Running:
+    """The running mean after ``steps`` training steps; ``block`` has the rows of one channel C apart."""
+    channels = len(old.cond)
+    scale = np.ldexp(1.0, block.exponent)
+    batch = _by_channel(_ldexp(block.mean, block.exponent), channels)
+    cond = _by_channel(average(np.abs(block.x)) * scale, channels)
+    return _stepped(old, batch, high(cond), np.zeros_like(old.cond), momentum, steps)
+
+
+def trained_var(old: Running, block: Standardized, momentum: float, steps: int) -> Running:
+    """The running variance, which takes the unbiased one, after ``steps`` training steps."""
+    channels, n = len(old.cond), block.x.shape[1]
+    scale, x = np.ldexp(1.0, 2 * block.exponent), np.abs(block.x)
+    share = np.float64(n) / np.float64(n - 1)  # infinite for n = 1, where there is no unbiased variance
+    unbiased = block.variance * share if n == 1 else block.variance * float(n) / float(n - 1)
+    batch = _by_channel(_ldexp(unbiased, 2 * block.exponent), channels)
+    cond = _by_channel(share * 2.0 * average(np.abs(high(block.deviation)) * x) * scale, channels)
+    cond2 = _by_channel(share * average(np.square(x)) * scale, channels)
+    return _stepped(old, batch, high(cond), high(cond2), momentum, steps)
+
+
+def _stepped(old: Running, batch: Real, cond: Array, cond2: Array, momentum: float, steps: int) -> Running:
+    precise = isinstance(batch, DoubleDouble)
+    keep: Real = DoubleDouble(np.array([[1.0]])) - momentum if precise else np.array([[1.0 - momentum]])
+    new = old
+    for step in range(steps):
+        plain = high(keep) * high(new.value) + momentum * high(batch)
+        value = _overflown(keep * new.value + batch * momentum, plain)
+        rounded = np.abs(high(value)) if step else 0.0
+        new = Running(
+            value=value,
+            cond=high(keep) * new.cond + momentum * cond + rounded,
+            cond2=high(keep) * new.cond2 + momentum * cond2,
+        )
+    return new
+
+
+def _by_channel(rows: Real, channels: int) -> Real:
+    """The average of the rows (sets, 1) that belong to each channel, of shape (C, 1)."""
+    if isinstance(rows, DoubleDouble):
+        high_rows, low_rows = (a.reshape(-1, channels).T for a in (rows.hi, rows.lo))
+        return _overflown(mean(DoubleDouble(high_rows, low_rows)), average(high_rows))
+    return mean(rows.reshape(-1, channels).T)
+
+
+def _ldexp(a: Real, exponent: NDArray[np.int_]) -> Real:
+    return a.ldexp(exponent) if isinstance(a, DoubleDouble) else np.ldexp(a, exponent)
+
+
+def _overflown(a: Real, plain: Array) -> Real:
+    """``a``, infinite where float64 alone says so: the error-free transformations make that NaN."""
+    if not isinstance(a, DoubleDouble):
+        return a
+    known = np.isfinite(a.hi)
+    return DoubleDouble(np.where(known, a.hi, plain), np.where(known, a.lo, 0.0))

@@ -1,0 +1,63 @@
+"""What tests of every kind share: the command, the backends that they require, the schema of reports."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+from support import (
+    REQUIRE_BACKENDS,
+    Completed,
+    require_backend,
+    required_backends,
+    run_normcheck,
+    strict_json,
+)
+
+from normcheck import backends
+
+
+def pytest_configure() -> None:
+    """A name that is no backend's would require nothing, silently."""
+    if unknown := set(required_backends()) - set(backends.BUILTIN):
+        raise pytest.UsageError(f"{REQUIRE_BACKENDS}: unknown backend {', '.join(sorted(unknown))}")
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Callable[..., Completed]:
+    """The command, run in the test's own directory (``cwd`` and environment variables can be given)."""
+
+    def run(*arguments: object, cwd: Path = tmp_path, **environment: str) -> Completed:
+        return run_normcheck(*arguments, cwd=cwd, **environment)
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def requires() -> Callable[[str], None]:
+    """``requires("torch")``: a backend without which the test makes no sense."""
+    return require_backend
+
+
+@pytest.fixture(scope="session")
+def schema() -> jsonschema.Draft202012Validator:
+    """The schema of JSON reports, as it ships with the package."""
+    text = files("normcheck.reports").joinpath("schema.json").read_text(encoding="utf-8")
+    return jsonschema.Draft202012Validator(json.loads(text))
+
+
+@pytest.fixture(scope="session")
+def parsed(schema: jsonschema.Draft202012Validator) -> Callable[[str], dict[str, Any]]:
+    """Parse a JSON report that must be strict JSON and valid against the schema."""
+
+    def parsed(text: str) -> dict[str, Any]:
+        report: dict[str, Any] = strict_json(text)
+        schema.validate(report)
+        return report
+
+    return parsed

@@ -1,0 +1,136 @@
+"""One suite over every registered backend: the core fixtures, the documents' numbers, what it says of itself."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+import normcheck
+from normcheck import fixtures
+from normcheck.backends import BUILTIN
+from normcheck.model import EXPECTED, DType, Method, Mode, Output, Report, Verdict
+
+DTYPES = ("float32", "float64")
+
+
+@pytest.fixture(scope="module", params=BUILTIN)
+def backend(request: pytest.FixtureRequest, requires: Callable[[str], None]) -> str:
+    name: str = request.param
+    requires(name)
+    return name
+
+
+@pytest.fixture(scope="module")
+def report(backend: str) -> Report:
+    """All core fixtures, all methods, both dtypes, in one run."""
+    return normcheck.compare(backends=[backend], dtype=DTYPES)
+
+
+def test_every_case_of_the_core_passes(report: Report) -> None:
+    wrong = [
+        (r.case.id, r.output, r.verdict, r.reason)
+        for r in report.results
+        if r.verdict not in (Verdict.PASS, Verdict.UNSUPPORTED)
+    ]
+    assert [] == wrong
+    assert (normcheck.ExitCode.OK, ()) == (report.exit_code, report.uncovered())
+
+
+def test_the_core_is_all_methods_dtypes_and_fixtures(report: Report, backend: str) -> None:
+    found = {
+        (r.case.method, r.case.dtype)
+        for r in report.results
+        if r.backend == backend and r.verdict is Verdict.PASS
+    }
+    assert {(method, DType(dtype)) for method in Method for dtype in DTYPES} == found
+    core = {fixture.name for fixture in fixtures.select(["core"])}
+    assert core == {
+        r.case.fixture for r in report.results if r.backend == backend and r.verdict is Verdict.PASS
+    }
+
+
+def test_nothing_is_compared_in_vain(report: Report, backend: str) -> None:
+    for r in report.results:
+        if r.verdict is Verdict.PASS:
+            assert r.total is not None
+            assert (0, True) == (r.mismatched, r.total > 0), r.case.id
+            assert r.allowed is not None
+            assert r.backward_error is not None
+            assert 0 <= r.backward_error <= r.allowed, r.case.id
+
+
+def test_unsupported_are_only_statistic_sets_of_one_element(report: Report) -> None:
+    for r in report.results:
+        if r.verdict is Verdict.UNSUPPORTED:
+            assert r.case.method in {Method.BATCH, Method.INSTANCE}
+            assert r.reason
+
+
+def test_it_says_what_it_is(report: Report, backend: str) -> None:
+    facts = report.environment.backends[backend]
+    assert {"version", "threads"} <= set(facts)
+    assert facts["version"]
+
+
+def test_gradients_come_from_every_backend_that_can_differentiate(report: Report, backend: str) -> None:
+    outputs = {r.output for r in report.results if r.backend == backend}
+    assert {Output.Y, Output.RUNNING_MEAN, Output.RUNNING_VAR} <= outputs
+    if backend in {"torch", "jax"}:
+        assert {Output.GRAD_X, Output.GRAD_WEIGHT, Output.GRAD_BIAS} <= outputs
+
+
+def test_the_documents_values_agree_with_the_oracle(report: Report) -> None:
+    stated = [r for r in report.results if r.backend == EXPECTED]
+    expected = {(m, DType(d)) for m in (Method.BATCH, Method.LAYER) for d in DTYPES}
+    assert expected == {(r.case.method, r.case.dtype) for r in stated}
+    assert {Verdict.PASS} == {r.verdict for r in stated}
+
+
+@pytest.mark.parametrize(("dtype", "decimals"), [("float64", 8), ("float32", 4)])
+@pytest.mark.parametrize("method", ["batch", "layer"])
+def test_the_documents_printed_numbers_are_met(
+    report: Report, backend: str, method: str, dtype: str, decimals: int
+) -> None:
+    """NumPy's to 8 decimals, PyTorch's to 4: within half a unit of the last one, on every backend."""
+    (pair,) = [
+        pair
+        for pair in report.pairs
+        if pair.case == f"{method}/documents/{dtype}"
+        and pair.backends == (EXPECTED, backend)
+        and pair.output is Output.Y
+    ]
+    assert pair.max_abs_diff is not None
+    rounding = {"float64": 1e-14, "float32": 1e-6}[dtype]  # of the backend's own values, of size 1.6
+    assert pair.max_abs_diff <= 0.5 * 10.0**-decimals + rounding
+
+
+def test_eval_mode_of_batch_norm_passes(backend: str) -> None:
+    report = normcheck.compare("batch", backends=[backend], mode="eval", dtype=DTYPES)
+    assert {Verdict.PASS} == {r.verdict for r in report.results if r.backend != EXPECTED}
+    assert {Mode.EVAL} == {case.mode for case in report.cases}
+
+
+def test_two_runs_are_the_same_to_the_last_bit(backend: str) -> None:
+    runs = [normcheck.compare("group", fixtures=["odd", "image"], backends=[backend]) for _ in range(2)]
+    first, second = (
+        [(r.case.id, r.output, r.max_abs_diff, r.backward_error) for r in run.results] for run in runs
+    )
+    assert first == second
+
+
+FORGETS_BIAS = """
+from normcheck.backends import numpy as own
+
+def layer(x, weight, bias, **params):
+    return own.layer_norm(x, weight, None, **params)
+"""
+
+
+def test_the_suite_itself_can_fail(tmp_path: Path) -> None:
+    """The same run with a backend that ignores bias is no pass."""
+    (tmp_path / "norm.py").write_text(FORGETS_BIAS)
+    report = normcheck.compare("layer", backends=[f"bad=numpy:{tmp_path}/norm.py:layer"])
+    found = [r for r in report.results if r.backend == "bad" and r.output is Output.Y]
+    assert {Verdict.FAIL} == {r.verdict for r in found if r.case.fixture != "documents"}

@@ -1,0 +1,171 @@
+"""Run the corpus through the public API and gather, for each implementation, method and dtype, what failed."""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+from registry import CORE, Implementation, Mutant
+
+import normcheck
+from normcheck import Comparison, Verdict
+
+AT_ONCE = {"numpy": 12, "torch": 6, "jax": 3}  # processes: they share two cores, and frameworks need memory
+BAD = {Verdict.FAIL, Verdict.ERROR, Verdict.CRASH, Verdict.TIMEOUT}
+REASONS = {  # that are no matter of digits
+    "dtype": ("has dtype",),
+    "conduct": ("changed its input", "is not the same when"),
+    "result": ("has shape", "was not returned", "is a ", "could not be differentiated"),
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failure:
+    """A comparison that turned an implementation down; ``excess`` is β/allowed, infinite where β has no say."""
+
+    fixture: str
+    mode: str
+    output: str
+    aspect: str
+    excess: float
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """What became of one implementation in one method and dtype, training and inference together.
+
+    ``failures`` are in the order of ``excess``, the largest first; ``undecided`` are the cases in which a
+    verdict was INCONCLUSIVE, ``compared`` is how many comparisons there were in all.
+    """
+
+    implementation: Implementation
+    method: str
+    dtype: str
+    compared: int
+    failures: tuple[Failure, ...]
+    undecided: tuple[str, ...]
+
+    @property
+    def killed(self) -> bool:
+        return bool(self.failures)
+
+    @property
+    def fixtures(self) -> tuple[str, ...]:
+        """The fixtures that turned it down, the one with the largest excess first."""
+        return tuple(dict.fromkeys(failure.fixture for failure in self.failures))
+
+    @property
+    def aspects(self) -> frozenset[str]:
+        return frozenset(failure.aspect for failure in self.failures)
+
+
+Key = tuple[str, tuple[str, ...], tuple[str, ...], tuple[str, ...]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Batch:
+    """Implementations that share a run: of one host, for the same methods, fixtures and dtypes."""
+
+    members: tuple[Implementation, ...]
+    methods: tuple[str, ...]
+    fixtures: tuple[str, ...]
+    dtypes: tuple[str, ...]
+
+
+def batches(
+    implementations: Iterable[Implementation], dtypes: Callable[[Implementation], tuple[str, ...]]
+) -> tuple[Batch, ...]:
+    """Batches of ``implementations``, each to be run in ``dtypes`` of it."""
+    alike: dict[Key, list[Implementation]] = defaultdict(list)
+    for one in implementations:
+        alike[one.host, one.methods, one.fixtures, dtypes(one)].append(one)
+    return tuple(
+        Batch(
+            members=tuple(members[start : start + AT_ONCE[host]]),
+            methods=methods,
+            fixtures=names,
+            dtypes=kinds,
+        )
+        for (host, methods, names, kinds), members in alike.items()
+        for start in range(0, len(members), AT_ONCE[host])
+    )
+
+
+@functools.cache
+def run(batch: Batch) -> tuple[Outcome, ...]:
+    """Run ``batch``, in training and, where there is batch norm, in inference."""
+    by_name = {one.name: one for one in batch.members}
+    found: dict[tuple[str, str, str], list[Comparison]] = defaultdict(list)
+    for result in _results(batch):
+        if result.backend in by_name and result.verdict is not Verdict.UNSUPPORTED:
+            found[result.backend, result.case.method, result.case.dtype].append(result)
+    return tuple(
+        _outcome(by_name[name], method, dtype, results) for (name, method, dtype), results in found.items()
+    )
+
+
+def _results(batch: Batch) -> Iterator[Comparison]:
+    common = {
+        "backends": [one.argument for one in batch.members],
+        "fixtures": () if batch.fixtures == CORE else batch.fixtures,
+        "dtype": batch.dtypes,
+    }
+    yield from normcheck.compare(batch.methods, **common).results
+    if "batch" in batch.methods:
+        yield from normcheck.compare("batch", mode="eval", **common).results
+
+
+def _outcome(one: Implementation, method: str, dtype: str, results: Sequence[Comparison]) -> Outcome:
+    failures = [_failure(result) for result in results if result.verdict in BAD]
+    failures.sort(key=lambda failure: -failure.excess)
+    undecided = dict.fromkeys(
+        f"{result.case.id} {result.output}" for result in results if result.verdict is Verdict.INCONCLUSIVE
+    )
+    return Outcome(
+        implementation=one,
+        method=method,
+        dtype=dtype,
+        compared=len(results),
+        failures=tuple(failures),
+        undecided=tuple(undecided),
+    )
+
+
+def _failure(result: Comparison) -> Failure:
+    excess = math.inf
+    if result.backward_error is not None and result.allowed:
+        excess = result.backward_error / result.allowed
+    return Failure(
+        fixture=result.case.fixture,
+        mode=result.case.mode,
+        output=result.output,
+        aspect=_aspect(result),
+        excess=excess,
+        reason=result.reason or "",
+    )
+
+
+def _aspect(result: Comparison) -> str:
+    """In which respect an implementation was found broken: see ``Mutant.breaks``."""
+    reason = result.reason or ""
+    for aspect, phrases in REASONS.items():
+        if any(phrase in reason for phrase in phrases):
+            return aspect
+    if result.verdict is not Verdict.FAIL:
+        return "result"
+    if result.output.is_state:
+        return "state"
+    return "gradients" if result.output.is_gradient else "y"
+
+
+def survivors(mutant: Mutant, outcomes: Iterable[Outcome]) -> list[str]:
+    """The methods and dtypes of ``outcomes`` in which ``mutant`` should have been killed and was not."""
+    return [
+        f"{outcome.method} {outcome.dtype}"
+        for outcome in outcomes
+        if outcome.implementation == mutant and outcome.dtype in mutant.killed_in and not outcome.killed
+    ]

@@ -1,0 +1,272 @@
+"""The oracle against ball arithmetic that differentiates the definition of y itself.
+
+Nothing here is shared with the oracle but the inputs: y is written from its definition, element by element, as
+a function of numbers that may be power series. A gradient is the coefficient of t in L(x + t·eⱼ), L = Σ g·y:
+no formula of a backward pass is involved. The closed formulas of :mod:`certified` are the second statement,
+and the two must agree.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import certified
+import numpy as np
+import pytest
+from flint import arb, arb_series, ctx
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from layers import OFFSET, Layer, adversarial, layer
+
+from normcheck.model import DType, Method, Mode, Output
+from normcheck.oracle import Truth
+from normcheck.oracle.statistics import total
+
+Index = tuple[int, ...]
+Balls = dict[Index, Any]  # arb; arb_series while differentiating
+SHAPE = (2, 3, 4)
+BITS = (300, 1200, 5000)  # tried in turn: 1e300 beside 1e-300 takes the last
+
+
+class Definition:
+    """A layer's outputs in balls, from the definition of y alone."""
+
+    def __init__(self, of: Layer) -> None:
+        given = of.inputs
+        self.case, self.axes = of.case, given.parameter_axes
+        self.x, self.weight, self.bias, self.g = map(
+            _balls, (given.x, given.weight, given.bias, given.grad_y)
+        )
+        self.sets = certified._sets(given.x.shape, of.case.method, of.case.params)
+        self.old = _balls(given.running_mean), _balls(given.running_var)
+        self.trained = self._trained()
+
+    def outputs(self) -> dict[Output, Balls]:
+        found: dict[Output, Balls] = {output: {} for output in self.case.outputs}
+        for members in self.sets:
+            found[Output.Y] |= self._y(members)
+            found[Output.GRAD_X] |= {j: self._derivative(members, x=_plus_t(self.x, j)) for j in members}
+        for k in self.weight:
+            # each set that the parameter reaches, to keep the sums short
+            sets = [own for s in self.sets if (own := [i for i in s if self._parameter(i) == k])]
+            whole = [next(s for s in self.sets if own[0] in s) for own in sets]
+            parts = [self._derivative(s, weight=_plus_t(self.weight, k)) for s in whole]
+            found[Output.GRAD_WEIGHT][k] = sum(parts, arb(0))
+            parts = [self._derivative(s, bias=_plus_t(self.bias, k)) for s in whole]
+            found[Output.GRAD_BIAS][k] = sum(parts, arb(0))
+        found |= {o: b for o, b in zip(STATE, self.trained, strict=True) if o in found}
+        return found
+
+    def _parameter(self, index: Index) -> Index:
+        return tuple(index[axis] for axis in self.axes)
+
+    def _channel(self, members: Sequence[Index]) -> Index:
+        return (members[0][self.case.params.channel_axis],)
+
+    def _y(self, members: Sequence[Index], **changed: Balls) -> Balls:
+        """y of one statistic set, of the layer's own x, weight and bias or of changed ones."""
+        x, weight, bias = (changed.get(name, getattr(self, name)) for name in ("x", "weight", "bias"))
+        if self.case.uses_running:
+            mean, var = (state[self._channel(members)] for state in self.trained)
+        else:
+            mean, var = _mean_and_var([x[i] for i in members])
+        root = (var + arb(self.case.params.eps)).sqrt()
+        y = {i: (x[i] - mean) / root for i in members}
+        return (
+            {i: y[i] * weight[p] + bias[p] for i in y if (p := self._parameter(i)) is not None}
+            if weight
+            else y
+        )
+
+    def _derivative(self, members: Sequence[Index], **changed: Balls) -> arb:
+        """dL/dt where one of the numbers has t added."""
+        y = self._y(members, **changed)
+        return sum((y[i] * self.g[i] for i in members), arb_series([0], prec=2))[1]
+
+    def _trained(self) -> tuple[Balls, Balls]:
+        """The running statistics after the training steps; those of a channel's sets are averaged."""
+        if self.case.params.momentum is None:
+            return {}, {}
+        m, found = arb(self.case.params.momentum), (dict(self.old[0]), dict(self.old[1]))
+        by_channel = defaultdict(list)
+        for members in self.sets:
+            mean, var = _mean_and_var([self.x[i] for i in members])
+            n = len(members)
+            by_channel[self._channel(members)].append((mean, var * n / (n - 1) if n > 1 else var))
+        for channel, statistics in by_channel.items():
+            for state, each in zip(found, zip(*statistics, strict=True), strict=True):
+                for _ in range(self.case.steps):
+                    state[channel] = (1 - m) * state[channel] + m * sum(each, arb(0)) / len(each)
+        return found
+
+
+STATE = (Output.RUNNING_MEAN, Output.RUNNING_VAR)
+
+
+def _balls(array: np.ndarray | None) -> Balls:
+    return {} if array is None else {index: arb(float(array[index])) for index in np.ndindex(array.shape)}
+
+
+def _plus_t(balls: Balls, index: Index) -> Balls:
+    return {**balls, index: arb_series([balls[index], 1], prec=2)}
+
+
+def _mean_and_var(numbers: Sequence[Any]) -> tuple[Any, Any]:
+    mean = sum(numbers, arb(0)) / len(numbers)
+    return mean, sum(((x - mean) * (x - mean) for x in numbers), arb(0)) / len(numbers)
+
+
+def certify(of: Layer, truths: Mapping[Output, Truth]) -> dict[Output, float]:
+    """The largest error of each output in units of its claim; NaN where even 5000 bits cannot tell."""
+    for bits in BITS:
+        ctx.prec, ctx.cap = bits, 2
+        balls = Definition(of).outputs()
+        found = {output: largest(truth, balls[output]) for output, truth in truths.items()}
+        if not any(map(math.isnan, found.values())):
+            break
+    return found
+
+
+def largest(truth: Truth, balls: Mapping[Index, arb]) -> float:
+    """The largest error in units of its claim, from above; NaN where a ball is too wide to tell."""
+    claimed = truth.claimed_error()
+    found = [0.0]
+    for index, ball in balls.items():
+        value = arb(float(truth.value[index])) + (0 if truth.tail is None else arb(float(truth.tail[index])))
+        claim = arb(float(claimed[index]))
+        if not 100 * ball.rad() <= claim:
+            return math.nan
+        found.append(float((abs(value - ball) / claim).upper()))
+    return max(found)
+
+
+def check(of: Layer) -> None:
+    """Every output is certified to be within its claim; n = 1 has no unbiased variance."""
+    assert {o: r for o, r in certify(of, expected(of)).items() if not r <= 1} == {}
+
+
+def expected(of: Layer) -> dict[Output, Truth]:
+    alone = (
+        of.case.method is Method.BATCH and of.inputs.x.size == of.inputs.x.shape[of.case.params.channel_axis]
+    )
+    return {o: truth for o, truth in of.oracle().items() if not (alone and o is Output.RUNNING_VAR)}
+
+
+@pytest.mark.parametrize("dtype", DType)
+@pytest.mark.parametrize("method", Method)
+@pytest.mark.parametrize("name", adversarial(SHAPE))
+def test_adversarial_data_is_within_its_claim(name: str, method: Method, dtype: DType) -> None:
+    for eps in (1e-3, 1e-12):
+        check(layer(adversarial(SHAPE, dtype)[name], method, dtype, eps=eps))
+
+
+@pytest.mark.parametrize("dtype", DType)
+@pytest.mark.parametrize("steps", [0, 3])
+@pytest.mark.parametrize("name", [name for name in adversarial(SHAPE) if "huge" not in name])
+def test_running_statistics_are_within_their_claim_and_so_is_what_uses_them(
+    name: str, steps: int, dtype: DType
+) -> None:
+    x = adversarial(SHAPE, dtype)[name]
+    for method in (Method.BATCH, Method.INSTANCE):
+        tracks = True if method is Method.INSTANCE else None
+        check(layer(x, method, dtype, mode=Mode.EVAL, steps=steps, track_running_stats=tracks))
+        check(layer(x, method, dtype, steps=max(steps, 1), momentum=0.25, track_running_stats=tracks))
+
+
+@pytest.mark.parametrize("dtype", DType)
+@pytest.mark.parametrize("name", ["huge", "huge beside tiny"])
+def test_eval_mode_with_data_whose_variance_would_leave_the_range(name: str, dtype: DType) -> None:
+    check(layer(adversarial(SHAPE, dtype)[name], Method.BATCH, dtype, mode=Mode.EVAL))
+
+
+@pytest.mark.parametrize("dtype", DType)
+@pytest.mark.parametrize("weight", [None, 0.0, 1e-30, 1e30])
+@pytest.mark.parametrize("name", ["ordinary", "large offset", "constant 0.1", "tiny", "huge"])
+def test_without_parameters_or_with_huge_or_tiny_ones(name: str, weight: float | None, dtype: DType) -> None:
+    for method in (Method.BATCH, Method.LAYER):
+        check(layer(adversarial(SHAPE, dtype)[name], method, dtype, weight=weight))
+
+
+@pytest.mark.parametrize("dtype", DType)
+@pytest.mark.parametrize("shape", [(1, 1), (1, 2), (2, 1), (3, 1), (1, 3), (37, 1), (2, 31)])
+def test_one_two_three_and_a_prime_number_of_elements(shape: Index, dtype: DType) -> None:
+    for name in ("ordinary", "large offset", "huge"):
+        for method in (Method.BATCH, Method.LAYER):
+            check(layer(adversarial(shape, dtype)[name], method, dtype))
+
+
+@pytest.mark.parametrize("dtype", DType)
+@pytest.mark.parametrize("name", ["ordinary", "offset 10", "ramp", "tiny", "huge", "outlier"])
+def test_no_eps_at_all(name: str, dtype: DType) -> None:
+    check(layer(adversarial(SHAPE, dtype)[name], Method.GROUP, dtype, eps=0.0, groups=((2, 0), (1,))))
+
+
+@st.composite
+def layers(draw: st.DrawFn) -> Layer:
+    dtype, method = draw(st.sampled_from(DType)), draw(st.sampled_from(Method))
+    sizes = st.lists(st.integers(1, 4), min_size=2, max_size=5).map(tuple)
+    shape = draw(sizes.filter(lambda s: math.prod(s) <= 36))
+    numbers = st.floats(-OFFSET[dtype], OFFSET[dtype])
+    free = st.lists(numbers, min_size=math.prod(shape), max_size=math.prod(shape))
+    x = draw(st.one_of(st.sampled_from(list(adversarial(shape, dtype).values())), free))
+    params: dict[str, Any] = {"eps": draw(st.sampled_from([1e-3, 1e-5, 1e-8, 1e-12]))}
+    if method is Method.LAYER:
+        params["normalized_ndim"] = draw(st.integers(1, len(shape)))
+    else:
+        params["channel_axis"] = draw(st.sampled_from([1, -1]))
+    if method is Method.GROUP:
+        channels = shape[params["channel_axis"]]
+        order = draw(st.permutations(range(channels)))
+        ends = sorted({channels, *draw(st.lists(st.integers(1, channels)))})
+        params["groups"] = tuple(tuple(order[a:b]) for a, b in zip([0, *ends], ends, strict=False))
+    given = np.array(x, np.float64).reshape(shape)
+    return layer(given, method, dtype, mode=draw(st.sampled_from(Mode)), **params)
+
+
+@given(layers())
+@settings(max_examples=150, deadline=None)
+def test_every_value_of_random_layers_is_within_its_claim(of: Layer) -> None:
+    check(of)
+
+
+@pytest.mark.parametrize("method", Method)
+@pytest.mark.parametrize("name", ["ordinary", "large offset", "outlier"])
+def test_the_closed_formulas_are_the_derivatives(name: str, method: Method) -> None:
+    of = layer(adversarial(SHAPE)[name], method)
+    closed = certified.layer(of.inputs, method, of.case.params)
+    ctx.cap = 2
+    for output, balls in Definition(of).outputs().items():
+        assert all(ball.overlaps(closed[output][index]) for index, ball in balls.items()), output
+
+
+@pytest.mark.parametrize("dtype", DType)
+@pytest.mark.parametrize("times", [0.3, 100])
+def test_an_oracle_off_by_more_than_its_claim_is_caught(times: float, dtype: DType) -> None:
+    of = layer(adversarial(SHAPE, dtype)["offset 10"], Method.BATCH, dtype)
+    for output, truth in expected(of).items():
+        off = np.zeros_like(truth.value)
+        off.flat[-1] = times * truth.claimed_error().flat[-1]
+        moved = (
+            replace(truth, value=truth.value + off)
+            if truth.tail is None
+            else replace(truth, tail=truth.tail + off)
+        )
+        found = certify(of, {output: moved})[output]
+        assert (times > 1) == (found > 1), (output, found)
+
+
+@pytest.mark.parametrize("dtype", [DType.FLOAT32, DType.FLOAT64])
+def test_the_claim_is_far_below_the_precision_that_is_judged(dtype: DType) -> None:
+    for truth in layer(adversarial(SHAPE, dtype)["ordinary"], Method.BATCH, dtype).oracle().values():
+        assert (truth.claimed_error() <= 1e-6 * dtype.unit_roundoff * truth.cond).all()
+
+
+def test_sums_are_pairwise_whatever_the_memory_layout() -> None:
+    """Of rows in Fortran's order NumPy adds one after the other: errors that grow with n, beyond the claim."""
+    rows = np.full((3, 30_001), 0.1)
+    assert total(rows).tolist() == total(np.asfortranarray(rows)).tolist()
+    assert total(rows).tolist() != np.asfortranarray(rows).sum(axis=1, keepdims=True).tolist()
