@@ -13,7 +13,6 @@ import numpy as np
 
 from normcheck.laws.relations import (
     OWN,
-    Array,
     Arrays,
     Elements,
     Floats,
