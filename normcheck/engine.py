@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import platform
 import queue
 import tempfile
@@ -40,6 +41,16 @@ class Options:
     max_backward_error: float | None = None
     strict: bool = False
     laws: bool = False
+
+    def __post_init__(self) -> None:
+        """Raise UsageError for limits that no result could meet, or that are no numbers."""
+        limit = self.max_backward_error
+        if limit is not None and not (math.isfinite(limit) and limit >= 0):
+            raise UsageError(
+                f"the largest backward error allowed is {limit:g}; it must be a number from 0 on"
+            )
+        if not self.timeout > 0:
+            raise UsageError(f"the timeout is {self.timeout:g} s; it must be more than 0")
 
 
 def backend_specs(names: Iterable[str]) -> tuple[tuple[BackendSpec, ...], tuple[str, ...]]:

@@ -47,7 +47,7 @@ def write_atomically(path: str, text: str) -> None:
     try:
         descriptor, temporary = tempfile.mkstemp(dir=directory, prefix=".normcheck-")
         try:
-            with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
+            with os.fdopen(descriptor, "w", encoding="utf-8", errors="backslashreplace") as stream:
                 stream.write(text)
             umask = os.umask(0)
             os.umask(umask)

@@ -27,6 +27,7 @@ PIPE_WIDTH = 120  # columns that side-by-side tables may take where there is no 
 CASE_WIDTH = 24  # the least that the first column gets
 STDERR_LINES = 12
 PARAGRAPHS = 5  # for each backend
+QUIET = {Verdict.PASS, Verdict.UNSUPPORTED}  # verdicts that need no paragraph
 
 
 Rows = list[tuple[Case, dict[str, Comparison]]]
@@ -223,23 +224,32 @@ def _difference(value: float | None) -> str:
 
 
 def _paragraphs(report: Report) -> Iterator[RenderableType]:
-    """A paragraph for each result that is not a plain pass; of one backend's, the first few."""
+    """A paragraph for each result that is not a plain pass; of one backend's, the first few.
+
+    A case that gave no result at all gets one, not one for each output.
+    """
+    bad = {_occasion(r): r for r in reversed(report.results) if r.verdict not in QUIET}
     shown: Counter[str] = Counter()
-    for result in report.results:
-        if result.verdict not in {Verdict.PASS, Verdict.UNSUPPORTED}:
-            shown[result.backend] += 1
-            if shown[result.backend] <= PARAGRAPHS:
-                yield _paragraph(result, report)
+    for result in reversed(bad.values()):
+        shown[result.backend] += 1
+        if shown[result.backend] <= PARAGRAPHS:
+            yield _paragraph(result, report)
     for backend, count in shown.items():
         if count > PARAGRAPHS:
             more = f"\n… and {count - PARAGRAPHS} more of {backend}: see the table above, or --format json"
             yield Text(printable(more), style="dim")
 
 
+def _occasion(result: Comparison) -> tuple[str, str, str | None]:
+    output = result.output if result.verdict.compared or result.seconds is not None else None
+    return result.backend, result.case.id, output
+
+
 def _paragraph(result: Comparison, report: Report) -> RenderableType:
     """What went wrong, where, the values, what was allowed, and how to see just that again."""
     head = Text(f"\n{MARKS[result.verdict]} {result.verdict.value.upper()}  ", style=STYLES[result.verdict])
-    head.append(printable(f"{result.backend} · {result.case.id} · {result.output}"), style="bold")
+    where = [result.backend, result.case.id, *([result.output] if _occasion(result)[2] else [])]
+    head.append(printable(" · ".join(where)), style="bold")
     lines: list[str] = []
     if result.reason:
         lines.append(f"{result.output}: {result.reason}" if result.verdict.compared else result.reason)

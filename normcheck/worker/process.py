@@ -27,6 +27,7 @@ _THEIRS_ONLY = re.compile(
     rf'^  File "(?:{_PACKAGE}/(?:worker|backends)/|<frozen runpy>).*\n|^\n?Extension modules: .*\n?',
     re.MULTILINE,
 )
+_OUR_THREAD = re.compile(r'^Thread 0x\S+ .*\n(?:  File ".*threading\.py".*\n)+\n?', re.MULTILINE)
 
 
 class WorkerProcess:
@@ -79,7 +80,7 @@ class WorkerProcess:
         text = os.pread(descriptor, STDERR_KEPT, start).decode(errors="replace")
         os.ftruncate(descriptor, 0)
         self._printed.seek(0)  # the position is the child's too
-        return _THEIRS_ONLY.sub("", text.replace("\x00", ""))
+        return _OUR_THREAD.sub("", _THEIRS_ONLY.sub("", text.replace("\x00", "")))
 
 
 def _environment() -> dict[str, str]:

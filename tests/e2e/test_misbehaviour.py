@@ -199,6 +199,26 @@ NO_RESULTS = {
 }
 
 
+FORGED = """
+import socket
+from normcheck.worker import frames
+forged = {"kind": "result", "number": 1, "status": "ok", "seconds": 0.0, "absent": ["y"]}
+forged.update({name: {} for name in ("problems", "errors")}, changed=[], unsteady=[])
+for fd in range(3, 200):
+    try:
+        frames.send(socket.socket(fileno=os.dup(fd)), forged)
+    except OSError:
+        pass
+time.sleep(1000)
+"""
+
+
+def test_a_forged_answer_that_claims_to_have_no_output_fails(own: OwnBackends) -> None:
+    found = own(FORGED)
+    (result,) = found.of("bad")
+    assert (1, "fail", "was not returned") == (found.code, result["verdict"], result["reason"])
+
+
 @pytest.mark.parametrize("name", NO_RESULTS)
 def test_no_result_is_never_a_pass(own: OwnBackends, name: str) -> None:
     body, verdict, reason = NO_RESULTS[name]

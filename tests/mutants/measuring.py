@@ -54,6 +54,16 @@ class Outcome:
         return bool(self.failures)
 
     @property
+    def accused(self) -> bool:
+        return bool(self.failures or self.undecided)
+
+    @property
+    def complaint(self) -> str:
+        """The first thing that is said against it."""
+        first = [f"{f.fixture} {f.mode} {f.output}: {f.reason}" for f in self.failures[:1]]
+        return "; ".join([*first, *self.undecided[:1]])
+
+    @property
     def fixtures(self) -> tuple[str, ...]:
         """The fixtures that turned it down, the one with the largest excess first."""
         return tuple(dict.fromkeys(failure.fixture for failure in self.failures))
@@ -63,16 +73,17 @@ class Outcome:
         return frozenset(failure.aspect for failure in self.failures)
 
 
-Key = tuple[str, tuple[str, ...], tuple[str, ...], tuple[str, ...]]
+Key = tuple[str, tuple[str, ...], tuple[str, ...], tuple[str, ...], tuple[str, ...]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Batch:
-    """Implementations that share a run: of one host, for the same methods, fixtures and dtypes."""
+    """Implementations that share a run: of one host, for the same methods, fixtures, modes and dtypes."""
 
     members: tuple[Implementation, ...]
     methods: tuple[str, ...]
     fixtures: tuple[str, ...]
+    modes: tuple[str, ...]
     dtypes: tuple[str, ...]
 
 
@@ -82,22 +93,23 @@ def batches(
     """Batches of ``implementations``, each to be run in ``dtypes`` of it."""
     alike: dict[Key, list[Implementation]] = defaultdict(list)
     for one in implementations:
-        alike[one.host, one.methods, one.fixtures, dtypes(one)].append(one)
+        alike[one.host, one.methods, one.fixtures, one.modes, dtypes(one)].append(one)
     return tuple(
         Batch(
             members=tuple(members[start : start + AT_ONCE[host]]),
             methods=methods,
-            fixtures=names,
+            fixtures=fixtures,
+            modes=modes,
             dtypes=kinds,
         )
-        for (host, methods, names, kinds), members in alike.items()
+        for (host, methods, fixtures, modes, kinds), members in alike.items()
         for start in range(0, len(members), AT_ONCE[host])
     )
 
 
 @functools.cache
 def run(batch: Batch) -> tuple[Outcome, ...]:
-    """Run ``batch``, in training and, where there is batch norm, in inference."""
+    """Run ``batch`` in each of its modes."""
     by_name = {one.name: one for one in batch.members}
     found: dict[tuple[str, str, str], list[Comparison]] = defaultdict(list)
     for result in _results(batch):
@@ -114,8 +126,9 @@ def _results(batch: Batch) -> Iterator[Comparison]:
         "fixtures": () if batch.fixtures == CORE else batch.fixtures,
         "dtype": batch.dtypes,
     }
-    yield from normcheck.compare(batch.methods, **common).results
-    if "batch" in batch.methods:
+    if "train" in batch.modes:
+        yield from normcheck.compare(batch.methods, **common).results
+    if "eval" in batch.modes and "batch" in batch.methods:
         yield from normcheck.compare("batch", mode="eval", **common).results
 
 

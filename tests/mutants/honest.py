@@ -1,0 +1,66 @@
+"""The honest implementations of the corpus, file by file."""
+
+from __future__ import annotations
+
+import functools
+
+from registry import EIGHT_CHANNELS, FULL, HALF, IMAGES, B, G, Honest, I, L, table
+
+honest = functools.partial(table, of=Honest)
+# In half precision PyTorch's own layers round what lies in between: normcheck says so, and is right.
+MODULE = {"fixtures": EIGHT_CHANNELS, "dtypes": FULL}
+HONEST: tuple[Honest, ...] = (
+    *honest(
+        "honest_numpy",
+        ("two_pass", "", "two passes"),
+        ("by_welford", "", "Welford's recurrence, element by element"),
+        ("by_chan", "", "Chan's pairwise merging"),
+        ("shifted_by_first", "", "one pass over x minus the first element"),
+        ("shifted_by_pilot_mean", "", "one pass over x minus the mean of the first 16"),
+        ("kahan_sums", "", "Kahan's compensated sums"),
+        ("sequential_sums", "V5", "one element after the other"),
+        ("blocked_sums", "", "blocks of 16"),
+        ("exact_sums", "", "math.fsum"),
+        ("sums_by_ones", "", "matrix product with ones"),
+        ("sums_by_einsum", "", "einsum"),
+        ("sums_of_sorted", "", "sums of sorted rows"),
+        ("division_first", "", "x/n summed"),
+        ("library_variance", "", "np.mean and np.var"),
+        ("deviation_squared", "", "np.std, squared"),
+        ("refined", "", "variance minus the square of the mean deviation"),
+        ("root_by_newton", "", "inverse root by Newton's iteration"),
+        ("root_as_power", "", "power of -1/2"),
+        ("divided_by_root", "", "division by the root"),
+        ("scaled_before_centred", "V7", "x·r - mean·r"),
+        ("folded_affine", "V7", "x·s + (bias - mean·s)"),
+        ("float64_inside", "", "float64, rounded once"),
+        ("longdouble_inside", "", "long double, rounded once"),
+        ("one_pass_in_longdouble", "V3", "E[x²] - E[x]² in long double", {"dtypes": ("float32", *HALF)}),
+        ("axes_at_once", "", "a tuple of axes", {"methods": B + L + I}),
+    ),
+    *honest(
+        "honest_torch",
+        ("composed", "", "differentiated by autograd"),
+        ("backward_by_hand", "", "autograd.Function with the textbook backward"),
+        ("library_variance", "", "var_mean and rsqrt"),
+        ("centre_detached", "", "no gradient through the mean inside the variance, where it is 0"),
+        ("float64_inside", "", "float64, rounded once"),
+        ("batch_module", "", "BatchNorm2d", {"methods": B} | MODULE),
+        ("layer_module", "", "LayerNorm", {"methods": L} | MODULE | {"fixtures": IMAGES}),
+        ("instance_module", "", "InstanceNorm2d", {"methods": I} | MODULE),
+        ("group_module", "", "GroupNorm", {"methods": G} | MODULE),
+        ("layer_by_group", "", "layer norm by group norm", {"methods": L}),
+        ("instance_by_batch", "", "instance norm by batch norm", {"methods": I}),
+        host="torch",
+    ),
+    *honest(
+        "jax_layers",
+        ("plain", "", "jitted"),
+        ("library_variance", "", "jnp.mean and jnp.var"),
+        ("ones_contracted", "", "matrix product with ones"),
+        host="jax",
+        methods=G,
+        fixtures=EIGHT_CHANNELS,
+        dtypes=("float32",),
+    ),
+)

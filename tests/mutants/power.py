@@ -1,0 +1,53 @@
+"""Measure how much normcheck notices, print the rates, and write docs/power.md: ``make power``."""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+
+from broken import MUTANTS
+from honest import HONEST
+from measuring import Outcome, batches, run, survivors
+from page import render
+from registry import Implementation, Mutant
+
+PAGE = Path(__file__).parents[2] / "docs" / "power.md"
+
+
+def measure() -> list[Outcome]:
+    """The outcomes of the whole corpus in every dtype; says on stderr how far it is."""
+    found: list[Outcome] = []
+    todo = batches((*MUTANTS, *HONEST), lambda one: one.dtypes)
+    start = time.monotonic()
+    for number, batch in enumerate(todo, start=1):
+        found += run(batch)
+        print(f"\r{number} of {len(todo)} runs, {time.monotonic() - start:.0f} s", end="", file=sys.stderr)
+    print(file=sys.stderr)
+    order = {one: place for place, one in enumerate((*MUTANTS, *HONEST))}
+    return sorted(found, key=lambda outcome: order[outcome.implementation])
+
+
+def surprises(one: Implementation, outcomes: list[Outcome]) -> list[str]:
+    """What is not as the registry says."""
+    mine = [outcome for outcome in outcomes if outcome.implementation == one]
+    if not isinstance(one, Mutant):
+        return [f"{one.name} is accused: {o.method} {o.dtype} {o.complaint}" for o in mine if o.accused]
+    alive = survivors(one, mine)
+    if one.survives is not None:
+        return [] if alive else [f"{one.name} is killed now: remove its 'survives'"]
+    return [f"{one.name} survives: {', '.join(alive)}"] if alive else []
+
+
+def main() -> int:
+    outcomes = measure()
+    text = render(outcomes)
+    PAGE.write_text(text, encoding="utf-8")
+    print(text.partition("## What each fixture")[0])
+    found = [line for one in (*MUTANTS, *HONEST) for line in surprises(one, outcomes)]
+    print("\n".join(found) or "everything is as the registry says")
+    return 1 if found else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
