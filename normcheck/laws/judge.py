@@ -160,9 +160,13 @@ class LawJudge:
                 worst=replace(worst, actual=float(shown[worst.index])),
                 max_abs_diff=max(judgement.max_abs_diff, float(finite.max(initial=0.0))),
             )
-        if judgement.verdict is Verdict.FAIL or judgement.verdict is Verdict.LOOSE:
+        if judgement.verdict is Verdict.FAIL:
             judgement = replace(
                 judgement, reason=f"breaks the law that {self.law.statement}: {judgement.reason}"
+            )
+        elif judgement.verdict is Verdict.LOOSE:
+            judgement = replace(
+                judgement, reason=f"the law that {self.law.statement} holds loosely: {judgement.reason}"
             )
         blind = self._blind_to(output) if judgement.verdict.good else None
         return finished(judgement, blind or None, strict=self.options.strict)
@@ -250,4 +254,7 @@ class LawJudge:
             Output.RUNNING_VAR: "running_var",
         }.get(term.output)
         if unchanged is not None:
-            yield f"its input unchanged, of its run {term.run!r},", run.arrays[unchanged].astype(np.float64)
+            yield (
+                f"its input unchanged as the output of its run {term.run!r}",
+                run.arrays[unchanged].astype(np.float64),
+            )
