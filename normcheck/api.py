@@ -30,6 +30,7 @@ def compare(
     gradients: bool = True,
     max_backward_error: float | None = None,
     strict: bool = False,
+    laws: bool = False,
     timeout: float = DEFAULT_TIMEOUT,
 ) -> Report:
     """Compare backends with the oracle and with each other, as ``normcheck compare`` does.
@@ -41,6 +42,8 @@ def compare(
     With ``gradients`` every backend also differentiates, by its framework's own means.
     Parameters left at None are the fixture's own, or the defaults. ``timeout`` is in seconds for one case,
     ``max_backward_error`` in unit roundoffs; it replaces the bound that is derived from n.
+    With ``laws`` relations between each backend's own outputs are judged too, such as that y does not
+    change when a constant is added to x; these comparisons have a case whose ``law`` is not empty.
 
     Each backend runs in a process of its own, so nothing that it does can harm the caller. The report's
     ``verdict`` is the worst one, and its ``exit_code`` what the command would have returned.
@@ -64,7 +67,7 @@ def compare(
         channel_axis=channel_axis,
         gradients=gradients,
     )
-    options = Options(timeout=timeout, max_backward_error=max_backward_error, strict=strict)
+    options = Options(timeout=timeout, max_backward_error=max_backward_error, strict=strict, laws=laws)
     return run(selection, tuple(backends), options)
 
 

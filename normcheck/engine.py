@@ -13,18 +13,18 @@ from typing import TYPE_CHECKING, Any
 
 from normcheck.backends import BUILTIN, missing
 from normcheck.errors import UsageError
-from normcheck.model import EXPECTED, Comparison, Environment, Pair, Report, Verdict
+from normcheck.model import Environment, Report, Verdict
 from normcheck.plan import PlannedCase, Selection, plan
 from normcheck.worker.process import WorkerProcess
 from normcheck.worker.spec import BackendSpec
 
 if TYPE_CHECKING:
-    from normcheck.judging import CaseJudge
+    from normcheck.docket import Docket
     from normcheck.worker.client import Answer, WorkerClient
 
 DEFAULT_TIMEOUT = 60.0
 
-OnProgress = Callable[[Mapping[str, int], int], None]  # cases done by backend, cases in all
+OnProgress = Callable[[Mapping[str, int], int], None]  # tasks done by backend, tasks in all
 
 
 def _ignore(done: Mapping[str, int], total: int) -> None: ...
@@ -32,11 +32,15 @@ def _ignore(done: Mapping[str, int], total: int) -> None: ...
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
-    """How to run and to judge; ``timeout`` in seconds for one case, ``max_backward_error`` in roundoffs."""
+    """How to run and to judge; ``timeout`` in seconds for one case, ``max_backward_error`` in roundoffs.
+
+    With ``laws`` every case is put to the laws that apply to it too.
+    """
 
     timeout: float = DEFAULT_TIMEOUT
     max_backward_error: float | None = None
     strict: bool = False
+    laws: bool = False
 
     def __post_init__(self) -> None:
         """Raise UsageError for limits that no result could meet, or that are no numbers."""
@@ -120,10 +124,10 @@ def run(
 
 @dataclass(frozen=True, slots=True)
 class _Done:
-    """What a worker's thread has to say: an answer to a case, or the error that ends the run."""
+    """What a worker's thread has to say: the answer to an item, or the error that ends the run."""
 
     backend: str
-    number: int
+    index: int
     answer: Answer | None
     error: BaseException | None = None
 
@@ -144,8 +148,6 @@ class _Run:
         self.inbox: queue.SimpleQueue[_Done] = queue.SimpleQueue()
         self.threads: list[threading.Thread] = []
         self.environments: dict[str, Mapping[str, Any]] = {}
-        self.results: dict[tuple[int, str], list[Comparison]] = {}
-        self.pairs: dict[int, list[Pair]] = {}
 
     def report(self, notes: tuple[str, ...]) -> Report:
         from normcheck import __version__
@@ -156,13 +158,15 @@ class _Run:
             for spec in self.specs:
                 if spec.target is not None or missing(spec.host) is None:
                     processes[spec.name] = WorkerProcess(spec, self.directory)
-            from normcheck.worker.client import WorkerClient  # NumPy, while the workers start
+            from normcheck.docket import Docket  # NumPy, while the workers start
+            from normcheck.worker.client import WorkerClient
 
             for spec in self.specs:
                 if spec.name in processes:
                     process = processes.pop(spec.name)
                     clients.append(WorkerClient(spec, process, self.directory, timeout=self.options.timeout))
-            self._judge_all(clients)
+            docket = Docket(self.planned, self.specs, self.options)
+            self._judge_all(docket, clients)
         finally:
             for process in processes.values():
                 process.kill()
@@ -170,8 +174,7 @@ class _Run:
                 client.close()
             for thread in self.threads:
                 thread.join(timeout=5)
-        names = [EXPECTED, *(spec.name for spec in self.specs)]
-        order = range(len(self.planned))
+        names = [spec.name for spec in self.specs]
         return Report(
             normcheck_version=__version__,
             environment=Environment(
@@ -181,69 +184,61 @@ class _Run:
                 backends={name: self.environments[name] for name in names if name in self.environments},
             ),
             cases=tuple(planned.case for planned in self.planned),
-            results=tuple(
-                r for number in order for name in names for r in self.results.get((number, name), ())
-            ),
-            pairs=tuple(pair for number in order for pair in self.pairs[number]),
-            notes=notes,
+            results=docket.results(),
+            pairs=docket.pairs(),
+            notes=(*notes, *docket.notes()),
             arguments={spec.name: spec.argument for spec in self.specs},
             max_backward_error=self.options.max_backward_error,
         )
 
-    def _judge_all(self, clients: Sequence[WorkerClient]) -> None:
-        from normcheck.judging import CaseJudge
+    def _judge_all(self, docket: Docket, clients: Sequence[WorkerClient]) -> None:
+        from normcheck.judging import pack
 
-        inputs = [planned.fixture.arrays().inputs(planned.case) for planned in self.planned]
-        packed = [CaseJudge.pack(arrays, self.directory) for arrays in inputs]
+        packed = [pack(item.run.arrays, self.directory) for item in docket.items]
         for client in clients:
-            thread = threading.Thread(target=self._drive, args=(client, packed), daemon=True)
+            thread = threading.Thread(target=self._drive, args=(client, docket, packed), daemon=True)
             thread.start()
             self.threads.append(thread)
-        judges = [
-            CaseJudge(planned, arrays, self.options)
-            for planned, arrays in zip(self.planned, inputs, strict=True)
-        ]
+        docket.compute_oracle()
         running = {client.spec.name for client in clients}
         for spec in self.specs:
             if spec.name not in running:
-                self._leave_out(spec, judges)
-        self._collect(judges, clients)
-        for number, judge in enumerate(judges):
-            self.results[number, EXPECTED] = judge.expected()
-            self.pairs[number] = judge.pairs([EXPECTED, *(spec.name for spec in self.specs)])
+                docket.leave_out(spec, Verdict.UNAVAILABLE, missing(spec.host) or "cannot be used here")
+        self._collect(docket, clients)
 
-    def _leave_out(self, spec: BackendSpec, judges: Sequence[CaseJudge]) -> None:
-        for number, judge in enumerate(judges):
-            self.results[number, spec.name] = judge.without_output(
-                spec.name, Verdict.UNAVAILABLE, missing(spec.host) or "cannot be used here"
-            )
+    def _drive(self, client: WorkerClient, docket: Docket, packed: Sequence[Any]) -> None:
+        """Put every item to one worker; runs in a thread of its own and only waits.
 
-    def _drive(self, client: WorkerClient, packed: Sequence[Any]) -> None:
-        """Put every case to one worker; runs in a thread of its own and only waits."""
+        A case that gives no output is not tried again by laws: their answer is the same.
+        """
         from normcheck.worker.client import Answer, UnavailableError
 
         unavailable: Answer | None = None
-        for number, (planned, inputs) in enumerate(zip(self.planned, packed, strict=True)):
+        without_output: dict[int, Answer] = {}
+        for index in docket.asked_of(client.spec):
+            item = docket.items[index]
+            known = unavailable or without_output.get(item.number)
             try:
-                answer = unavailable or client.compute(planned.case, inputs)
+                answer = known or client.compute(item.run.case, packed[index])
             except UnavailableError as error:
                 answer = unavailable = Answer(verdict=Verdict.UNAVAILABLE, reason=str(error))
             except BaseException as error:  # handed to the main thread, which raises it
-                self.inbox.put(_Done(client.spec.name, number, None, error))
+                self.inbox.put(_Done(client.spec.name, index, None, error))
                 return
-            self.inbox.put(_Done(client.spec.name, number, answer))
+            if item.trial is None and answer.verdict is not None:
+                without_output[item.number] = answer
+            self.inbox.put(_Done(client.spec.name, index, answer))
 
-    def _collect(self, judges: Sequence[CaseJudge], clients: Sequence[WorkerClient]) -> None:
-        done = {client.spec.name: 0 for client in clients}
-        total = len(self.planned)
+    def _collect(self, docket: Docket, clients: Sequence[WorkerClient]) -> None:
+        total = len(docket.items)
+        done = {client.spec.name: total - len(docket.asked_of(client.spec)) for client in clients}
         self.on_progress(done, total)
         while any(count < total for count in done.values()):
             message = self.inbox.get()
             if message.error is not None:
                 raise message.error
             assert message.answer is not None  # noqa: S101 (one of the two is there)
-            judged = judges[message.number].judge(message.backend, message.answer)
-            self.results[message.number, message.backend] = judged
+            docket.take(message.backend, message.index, message.answer)
             done[message.backend] += 1
             self.on_progress(done, total)
         self.environments.update({client.spec.name: client.environment for client in clients})

@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from normcheck.comparison import Bound, Judgement, judge, judge_printed
 from normcheck.distances import max_abs_difference
 from normcheck.dtypes import numpy_dtype, tagged, untagged
-from normcheck.methods import parameter_axes, partition
+from normcheck.methods import Partition, parameter_axes, partition
 from normcheck.model import EXPECTED, Case, Comparison, DType, Output, Pair, Verdict
-from normcheck.oracle import Inputs, evaluate
+from normcheck.oracle import Inputs, Truth, evaluate
 from normcheck.oracle.canaries import undetected
 from normcheck.worker import frames
 
@@ -27,6 +27,32 @@ if TYPE_CHECKING:
 Floats = NDArray[np.floating]
 
 
+def pack(arrays: Mapping[str, Floats], directory: str) -> frames.Packed:
+    """The inputs of a case, ready to be sent to any number of workers."""
+    return frames.pack({name: tagged(array) for name, array in arrays.items()}, directory)
+
+
+def truths_of(case: Case, arrays: Mapping[str, Floats]) -> dict[Output, Truth]:
+    """What the oracle says of each output of ``case``."""
+    inputs, own = _inputs(case, arrays)
+    return evaluate(
+        inputs,
+        case.outputs,
+        eps=case.params.eps,
+        partition=own,
+        precise=case.dtype is DType.FLOAT64,
+        momentum=case.params.momentum,
+        running=case.uses_running,
+        steps=case.steps,
+    )
+
+
+def _inputs(case: Case, arrays: Mapping[str, Floats]) -> tuple[Inputs, Partition]:
+    shape = arrays["x"].shape
+    axes = parameter_axes(case.method, shape, case.params)
+    return Inputs(**arrays, parameter_axes=axes), partition(case.method, shape, case.params)
+
+
 class CaseJudge:
     """Judges every backend's answer to one case; keeps their outputs for the differences between pairs."""
 
@@ -34,30 +60,14 @@ class CaseJudge:
         self.case: Case = planned.case
         self.options = options
         self._stated = [e for e in planned.fixture.arrays().expected if e.applies_to(self.case)]
-        case, params, shape = self.case, self.case.params, arrays["x"].shape
-        own = partition(case.method, shape, params)
-        self._inputs = Inputs(**arrays, parameter_axes=parameter_axes(case.method, shape, params))
-        self.truths = evaluate(
-            self._inputs,
-            case.outputs,
-            eps=params.eps,
-            partition=own,
-            precise=case.dtype is DType.FLOAT64,
-            momentum=params.momentum,
-            running=case.uses_running,
-            steps=case.steps,
-        )
+        self._inputs, own = _inputs(self.case, arrays)
+        self.truths = truths_of(self.case, arrays)
         self.bounds = {
             output: Bound.for_sums_of(truth.n, max_backward_error=options.max_backward_error)
             for output, truth in self.truths.items()
         }
-        self.blind_to = undetected(self.truths, case, self._inputs, own, self.bounds)
+        self.blind_to = undetected(self.truths, self.case, self._inputs, own, self.bounds)
         self._outputs: dict[tuple[Output, str], NDArray[np.generic]] = {}
-
-    @staticmethod
-    def pack(arrays: Mapping[str, Floats], directory: str) -> frames.Packed:
-        """The inputs of a case, ready to be sent to any number of workers."""
-        return frames.pack({name: tagged(array) for name, array in arrays.items()}, directory)
 
     def judge(self, backend: str, answer: Answer) -> list[Comparison]:
         """The comparisons of one backend's answer, one for each output that the case expects of it."""
@@ -124,19 +134,12 @@ class CaseJudge:
         dtype, unit = self.case.dtype_of(output), self.case.dtype.unit_roundoff
         bound, x = self.bounds[output], self._x(output)
         judgement = self._finish(output, judge(array, truth, dtype=dtype, bound=bound, unit=unit, x=x))
-        if (misconduct := _misconduct(output, answer)) is not None:
-            judgement = replace(judgement, verdict=Verdict.FAIL, reason=misconduct)
+        if (wrong := misconduct(output, answer)) is not None:
+            judgement = replace(judgement, verdict=Verdict.FAIL, reason=wrong)
         return self._comparison(backend, output, judgement, **extra)
 
     def _finish(self, output: Output, judgement: Judgement) -> Judgement:
-        """What the bound alone does not say: that the case can decide nothing, that LOOSE is not enough."""
-        if judgement.verdict.good and output in self.blind_to:
-            blind = self.blind_to[output]
-            reason = f"the bound cannot tell the result from {blind}: this case decides nothing"
-            return replace(judgement, verdict=Verdict.INCONCLUSIVE, reason=reason)
-        if judgement.verdict is Verdict.LOOSE and self.options.strict:
-            return replace(judgement, verdict=Verdict.FAIL, reason=f"{judgement.reason} (--strict)")
-        return judgement
+        return finished(judgement, self.blind_to.get(output), strict=self.options.strict)
 
     def _comparison(self, backend: str, output: Output, judgement: Judgement, **extra: Any) -> Comparison:
         figures = {name: getattr(judgement, name) for name in judgement.__slots__}
@@ -147,7 +150,17 @@ class CaseJudge:
         return self._inputs.x if output in {Output.Y, Output.GRAD_X} else None
 
 
-def _misconduct(output: Output, answer: Answer) -> str | None:
+def finished(judgement: Judgement, blind_to: str | None, *, strict: bool) -> Judgement:
+    """What the bound alone does not say: that the case can decide nothing, that LOOSE is not enough."""
+    if judgement.verdict.good and blind_to is not None:
+        reason = f"the bound cannot tell the result from {blind_to}: this case decides nothing"
+        return replace(judgement, verdict=Verdict.INCONCLUSIVE, reason=reason)
+    if judgement.verdict is Verdict.LOOSE and strict:
+        return replace(judgement, verdict=Verdict.FAIL, reason=f"{judgement.reason} (--strict)")
+    return judgement
+
+
+def misconduct(output: Output, answer: Answer) -> str | None:
     """What is wrong with the call itself, whatever it returned."""
     if answer.reason is not None:
         return answer.reason

@@ -196,7 +196,7 @@ class Params:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Case:
-    """One computation to be compared: method, parameters, fixture, dtype and mode."""
+    """One computation to be compared: method, parameters, fixture, dtype and mode; or a law put to it."""
 
     method: Method
     params: Params
@@ -211,6 +211,7 @@ class Case:
     outputs: tuple[Output, ...] = (Output.Y,)
     fixture_argument: str = ""  # what --fixture was
     default_normalized_ndim: int | None = None  # left out of the id where it holds
+    law: str = ""  # the law by which its outputs are judged; empty: by the oracle
 
     @property
     def options(self) -> str:
@@ -235,6 +236,8 @@ class Case:
             shown.append(f"mode={self.mode}")
         if self.tracks and self.steps != (1 if self.mode is Mode.TRAIN else 0):
             shown.append(f"steps={self.steps}")
+        if self.law:
+            shown.append(f"law={self.law}")
         return ";".join(shown)
 
     @property
@@ -272,7 +275,7 @@ class Worst:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Comparison:
-    """One output of one backend against the oracle.
+    """One output of one backend against the oracle, or a law's relation between outputs of one backend.
 
     The distances are None where none could be computed (no result, a wrong shape or dtype). Units:
     ``max_ulp`` in ulp of the case's dtype, ``backward_error`` and ``allowed`` in unit roundoffs of the
@@ -329,6 +332,10 @@ class Report:
     arguments: Mapping[str, str] = field(default_factory=dict)  # of --backend, by the backend's name
     max_backward_error: float | None = None  # what replaced the derived bound
 
+    def by_oracle(self) -> tuple[Comparison, ...]:
+        """The comparisons with the oracle: all but those that a law judged."""
+        return tuple(result for result in self.results if not result.case.law)
+
     def counts(self) -> dict[Verdict, int]:
         """The number of comparisons by verdict, every verdict included."""
         found = Counter(result.verdict for result in self.results)
@@ -344,9 +351,12 @@ class Report:
         return next((verdict for verdict in SEVERITY if counts[verdict]), Verdict.ERROR)
 
     def uncovered(self) -> tuple[tuple[str, Method], ...]:
-        """Each backend and method of which not one output was compared, in the order of the results."""
+        """Each backend and method of which not one output was compared, in the order of the results.
+
+        Laws do not count: wrong output may obey them.
+        """
         compared: dict[tuple[str, Method], bool] = {}
-        for result in self.results:
+        for result in self.by_oracle():
             key = (result.backend, result.case.method)
             compared[key] = compared.get(key, False) or result.verdict.compared
         return tuple(key for key, any_compared in compared.items() if not any_compared)
@@ -359,6 +369,6 @@ class Report:
             return ExitCode.MISMATCH
         if any(counts[v] for v in (Verdict.CRASH, Verdict.TIMEOUT, Verdict.ERROR, Verdict.UNAVAILABLE)):
             return ExitCode.BACKEND
-        if not any(r.verdict.compared for r in self.results if r.backend != EXPECTED):
+        if not any(r.verdict.compared for r in self.by_oracle() if r.backend != EXPECTED):
             return ExitCode.NOTHING_COMPARED
         return ExitCode.BACKEND if self.uncovered() else ExitCode.OK

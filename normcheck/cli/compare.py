@@ -47,6 +47,9 @@ from normcheck.reports import FORMATS
     metavar="X",
     help="Allow this many roundoffs instead of the derived bound, 16 + √n.",
 )
+@click.option(
+    "--laws", is_flag=True, help="Put every case to the laws of normalization too, which need no oracle."
+)
 @click.option("--strict", is_flag=True, help="LOOSE results fail.")
 @click.option(
     "--timeout",
@@ -83,7 +86,7 @@ def _compare(*, groups_text: str | None, backends: tuple[str, ...], **options: A
     from normcheck.engine import Options, run
     from normcheck.plan import Selection, parse_groups
 
-    how = Options(**{name: options.pop(name) for name in ("timeout", "max_backward_error", "strict")})
+    how = Options(**{name: options.pop(name) for name in ("timeout", "max_backward_error", "strict", "laws")})
     groups = None if groups_text is None else parse_groups(groups_text)
     with progress_line() as on_progress:
         return run(Selection(groups=groups, **options), backends, how, on_progress)

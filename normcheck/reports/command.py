@@ -40,6 +40,8 @@ def reproduce(result: Comparison, report: Report) -> str:
         words += ["--no-gradients"]
     if params.channel_axis != 1 and case.method is not Method.LAYER:
         words += ["--channel-axis", str(params.channel_axis)]
+    if case.law:
+        words.append("--laws")
     if report.max_backward_error is not None:
         words += ["--max-backward-error", repr(report.max_backward_error)]
     return shlex.join(words)

@@ -16,29 +16,18 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from normcheck.model import EXPECTED, SEVERITY, Case, Comparison, Method, Output, Report, Verdict
+from normcheck.model import EXPECTED, Case, Comparison, Method, Output, Report, Verdict
 from normcheck.reports.command import reproduce
+from normcheck.reports.laws import laws_table
+from normcheck.reports.results import GAP, STYLES, badness, new_table, word
 from normcheck.reports.terminal import plain, write
 from normcheck.reports.text import MARKS, number, printable, roundoffs
 
 PIPE_WIDTH = 120  # columns that side-by-side tables may take where there is no terminal
 CASE_WIDTH = 24  # the least that the first column gets
-GAP = 2
 STDERR_LINES = 12
 PARAGRAPHS = 5  # for each backend
 QUIET = {Verdict.PASS, Verdict.UNSUPPORTED}  # verdicts that need no paragraph
-
-STYLES = {
-    Verdict.PASS: "green",
-    Verdict.LOOSE: "yellow",
-    Verdict.FAIL: "bold red",
-    Verdict.INCONCLUSIVE: "yellow",
-    Verdict.ERROR: "bold red",
-    Verdict.CRASH: "bold red",
-    Verdict.TIMEOUT: "bold red",
-    Verdict.UNSUPPORTED: "dim",
-    Verdict.UNAVAILABLE: "bold red",
-}
 
 
 Rows = list[tuple[Case, dict[str, Comparison]]]
@@ -60,10 +49,16 @@ def _blocks(report: Report, width: int) -> Iterator[RenderableType]:
     for method, results in _by_method(report.results):
         title = Text(f"\n{method} norm", style="bold")
         yield title.append("  max |Δ| and backward error β of y against the oracle", style="not bold dim")
-        yield _results_table([result for result in results if result.output is Output.Y], width)
-        if others := [r for r in results if r.output is not Output.Y and r.backend != EXPECTED]:
+        by_oracle = [result for result in results if not result.case.law]
+        yield _results_table([result for result in by_oracle if result.output is Output.Y], width)
+        if others := [r for r in by_oracle if r.output is not Output.Y and r.backend != EXPECTED]:
             yield Text("\nthe other outputs, each where it is worst", style="dim")
             yield _others_table(others, width)
+        if by_law := [result for result in results if result.case.law]:
+            yield Text(
+                "\nlaws, each where it is worst: backward error in units of what is allowed", style="dim"
+            )
+            yield laws_table(by_law)
         yield from _expected_lines(results)
         if matrix := _pair_matrix(report, method, width):
             yield matrix
@@ -95,7 +90,7 @@ def _results_table(results: list[Comparison], width: int) -> Table:
     widths = [max(len(name), *map(len, cells)) for name, cells in zip(backends, columns, strict=True)]
     if CASE_WIDTH + sum(width + GAP for width in widths) + len("allowed") > width:
         return _stacked(rows)
-    table = _table("case", *backends, "allowed")
+    table = new_table("case", *backends, "allowed")
     for row, (case, found) in enumerate(rows):
         table.add_row(_case_name(case), *(cells[row] for cells in columns), roundoffs(_allowed(found)))
     return table
@@ -110,23 +105,23 @@ def _others_table(results: list[Comparison], width: int) -> Table:
     """Gradients and running statistics: for each output and backend, the case that was worst."""
     outputs = [output for output in Output if any(r.output is output for r in results)]
     backends = list(dict.fromkeys(result.backend for result in results))
-    worst = {(r.output, r.backend): r for r in sorted(results, key=_badness)}
+    worst = {(r.output, r.backend): r for r in sorted(results, key=badness)}
     columns = [_cells([worst.get((output, backend)) for output in outputs]) for backend in backends]
     widths = [max(len(name), *map(len, cells)) for name, cells in zip(backends, columns, strict=True)]
     if CASE_WIDTH + sum(width + GAP for width in widths) > width:
-        table = _table("output / backend", "max |Δ|", "β", "allowed", "")
+        table = new_table("output / backend", "max |Δ|", "β", "allowed", "")
         for output in outputs:
             table.add_row(Text(output.value))
             _add_stacked(table, {b: worst[output, b] for b in backends if (output, b) in worst})
         return table
-    table = _table("output", *backends)
+    table = new_table("output", *backends)
     for row, output in enumerate(outputs):
         table.add_row(Text(output.value), *(cells[row] for cells in columns))
     return table
 
 
 def _stacked(rows: Rows) -> Table:
-    table = _table("case / backend", "max |Δ|", "β", "allowed", "")
+    table = new_table("case / backend", "max |Δ|", "β", "allowed", "")
     for case, found in rows:
         table.add_row(_case_name(case))
         _add_stacked(table, found)
@@ -136,7 +131,7 @@ def _stacked(rows: Rows) -> Table:
 def _add_stacked(table: Table, found: dict[str, Comparison]) -> None:
     for backend, result in found.items():
         if backend != EXPECTED:
-            mark = Text(_word(result), style=STYLES[result.verdict])
+            mark = Text(word(result), style=STYLES[result.verdict])
             figures = (
                 number(result.max_abs_diff),
                 roundoffs(result.backward_error),
@@ -145,25 +140,10 @@ def _add_stacked(table: Table, found: dict[str, Comparison]) -> None:
             table.add_row(Text(f"  {printable(backend)}"), *figures, mark)
 
 
-def _table(first: str, *others: str) -> Table:
-    table = Table(box=None, padding=(0, GAP, 0, 0), pad_edge=False, header_style="dim")
-    table.add_column(Text(first), overflow="fold")
-    for name in others:
-        table.add_column(Text(printable(name)), justify="right", no_wrap=True)
-    return table
-
-
 def _by_case(results: list[Comparison]) -> Iterator[tuple[Case, dict[str, Comparison]]]:
     """Each case with the comparison of every backend."""
     for case, group in itertools.groupby(results, key=lambda result: result.case):
         yield case, {result.backend: result for result in group}
-
-
-def _badness(result: Comparison) -> tuple[int, float]:
-    ratio = math.inf
-    if result.backward_error is not None and result.allowed:
-        ratio = result.backward_error / result.allowed
-    return len(SEVERITY) - SEVERITY.index(result.verdict), ratio
 
 
 def _case_name(case: Case) -> Text:
@@ -185,17 +165,12 @@ def _cells(column: list[Comparison | None]) -> list[Text]:
 def _cell(result: Comparison, width: int) -> Text:
     style = STYLES[result.verdict]
     if result.max_abs_diff is None or not result.verdict.compared:
-        return Text(_word(result), style=style)
+        return Text(word(result), style=style)
     cell = Text(number(result.max_abs_diff))
     beta = f" {roundoffs(result.backward_error):>{width}}"
     return cell.append(beta, style="dim" if result.verdict.good else style).append(
         f" {MARKS[result.verdict]}", style
     )
-
-
-def _word(result: Comparison) -> str:
-    word = result.verdict.value if result.verdict.good else result.verdict.value.upper()
-    return f"{word} {MARKS[result.verdict]}"
 
 
 def _expected_lines(results: list[Comparison]) -> Iterator[RenderableType]:
@@ -228,11 +203,11 @@ def _pair_matrix(report: Report, method: Method, width: int) -> RenderableType |
     head = Text(f"\nmax |Δ| of y between backends, over {len(cases)} {plural}", style="dim")
     table: Table
     if sum(len(name) for name in names) + 12 * len(names) > width:
-        table = _table("backends", "max |Δ|")
+        table = new_table("backends", "max |Δ|")
         for (a, b), difference in largest.items():
             table.add_row(Text(printable(f"{a} – {b}")), _difference(difference))
     else:
-        table = _table("", *names[1:])
+        table = new_table("", *names[1:])
         for row in names[:-1]:
             cells = [
                 _difference(largest.get((row, column))) if names.index(column) > names.index(row) else ""
@@ -281,9 +256,10 @@ def _paragraph(result: Comparison, report: Report) -> RenderableType:
     if (worst := result.worst) is not None:
         source = "" if worst.x is None else f"x = {worst.x:.9g}, "
         gap = abs(worst.actual - worst.expected)
+        reference = "the law demands" if result.case.law else "the oracle"
         lines.append(
             f"worst at {list(worst.index)}: {source}{result.backend} has {worst.actual:.9g}, "
-            f"the oracle {worst.expected:.9g}, |Δ| {gap:.3g}"
+            f"{reference} {worst.expected:.9g}, |Δ| {gap:.3g}"
         )
     if result.mismatched is not None and result.total:
         share = f"{result.mismatched} of {result.total} elements ({result.mismatched / result.total:.0%})"

@@ -33,6 +33,8 @@ LEVELS = {
     "normcheck.worker": 4,
     "normcheck.plan": 5,
     "normcheck.judging": 5,
+    "normcheck.laws": 5,
+    "normcheck.docket": 5,
     "normcheck.explanation": 6,
     "normcheck.engine": 6,
     "normcheck.reports": 7,
@@ -180,7 +182,7 @@ def test_a_worker_runs_under_python_3_9(name: str) -> None:
 
 def test_every_module_has_a_level_of_its_own() -> None:
     prefixes = tuple(f"{prefix}." for prefix in LEVELS if prefix != "normcheck")
-    assert [] == [name for name in SOURCES if name != "normcheck" and not f"{name}.".startswith(prefixes)]
+    assert [name for name in SOURCES if name != "normcheck" and not f"{name}.".startswith(prefixes)] == []
 
 
 def test_the_rules_above_see_imports_wherever_they_are() -> None:

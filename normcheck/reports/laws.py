@@ -1,0 +1,36 @@
+"""The laws in the report for people: for each law and backend, the comparison that was worst."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rich.table import Table
+from rich.text import Text
+
+from normcheck.model import Comparison
+from normcheck.reports.results import STYLES, badness, new_table, ratio, word
+from normcheck.reports.text import MARKS, roundoffs
+
+
+def laws_table(results: Sequence[Comparison]) -> Table:
+    """One line a law, one column a backend; ``results`` are comparisons by laws, at least one.
+
+    An empty cell says that the law was not put to the backend: it is no pass.
+    """
+    laws = list(dict.fromkeys(result.case.law for result in results))
+    backends = list(dict.fromkeys(result.backend for result in results))
+    worst = {(r.case.law, r.backend): r for r in sorted(results, key=badness)}
+    table = new_table("law", *backends)
+    for law in laws:
+        table.add_row(Text(law), *(_cell(worst.get((law, backend))) for backend in backends))
+    return table
+
+
+def _cell(result: Comparison | None) -> Text:
+    if result is None:
+        return Text("")
+    style = STYLES[result.verdict]
+    if result.backward_error is None or not result.verdict.compared:
+        return Text(word(result), style=style)
+    cell = Text(roundoffs(ratio(result)), style="dim" if result.verdict.good else style)
+    return cell.append(f" {MARKS[result.verdict]}", style)

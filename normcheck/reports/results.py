@@ -1,0 +1,52 @@
+"""What every table of results shares: styles, columns, the worst of several."""
+
+from __future__ import annotations
+
+import math
+
+from rich.table import Table
+from rich.text import Text
+
+from normcheck.model import SEVERITY, Comparison, Verdict
+from normcheck.reports.text import MARKS, printable
+
+GAP = 2  # columns between columns
+
+STYLES = {
+    Verdict.PASS: "green",
+    Verdict.LOOSE: "yellow",
+    Verdict.FAIL: "bold red",
+    Verdict.INCONCLUSIVE: "yellow",
+    Verdict.ERROR: "bold red",
+    Verdict.CRASH: "bold red",
+    Verdict.TIMEOUT: "bold red",
+    Verdict.UNSUPPORTED: "dim",
+    Verdict.UNAVAILABLE: "bold red",
+}
+
+
+def new_table(first: str, *others: str) -> Table:
+    """A table without lines; its first column is of names, the others of figures."""
+    table = Table(box=None, padding=(0, GAP, 0, 0), pad_edge=False, header_style="dim")
+    table.add_column(Text(first), overflow="fold")
+    for name in others:
+        table.add_column(Text(printable(name)), justify="right", no_wrap=True)
+    return table
+
+
+def badness(result: Comparison) -> tuple[int, float]:
+    """The key to sort results by, the worst last."""
+    return len(SEVERITY) - SEVERITY.index(result.verdict), ratio(result)
+
+
+def ratio(result: Comparison) -> float:
+    """The backward error in units of what is allowed; infinite where there is none."""
+    if result.backward_error is None or not result.allowed:
+        return math.inf
+    return result.backward_error / result.allowed
+
+
+def word(result: Comparison) -> str:
+    """The verdict in a word, loud where it is bad, with its mark."""
+    text = result.verdict.value if result.verdict.good else result.verdict.value.upper()
+    return f"{text} {MARKS[result.verdict]}"
