@@ -46,11 +46,9 @@ class Options:
         """Raise UsageError for limits that no result could meet, or that are no numbers."""
         limit = self.max_backward_error
         if limit is not None and not (math.isfinite(limit) and limit >= 0):
-            raise UsageError(
-                f"the largest backward error allowed is {limit:g}; it must be a number from 0 on"
-            )
+            raise UsageError(f"--max-backward-error is {limit:g}; it must be a number from 0 on")
         if not self.timeout > 0:
-            raise UsageError(f"the timeout is {self.timeout:g} s; it must be more than 0")
+            raise UsageError(f"--timeout is {self.timeout:g}; it must be more than 0 seconds")
 
 
 def backend_specs(names: Iterable[str]) -> tuple[tuple[BackendSpec, ...], tuple[str, ...]]:

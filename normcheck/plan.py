@@ -103,8 +103,9 @@ def _cases(fixture: Fixture, method: Method, selection: Selection) -> Iterator[P
         validate(method, fixture.shape, params, where=where)
         if fixture.methods is None:
             _check_parameters(fixture, method, params)
+        named = fixture.argument in selection.fixtures  # itself, not by a tag
         for dtype in selection.dtypes:
-            if fixture.dtypes is not None and dtype not in fixture.dtypes and not selection.fixtures:
+            if fixture.dtypes is not None and dtype not in fixture.dtypes and not named:
                 continue
             case = Case(
                 method=method,

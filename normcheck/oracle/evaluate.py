@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -98,7 +98,28 @@ def evaluate(
             )
             blocks = [standardize_with(block, centre, spread, eps, tiny=tiny) for block in rows]
         layer = _Layer(inputs, partition, blocks, state, 1 if running else partition.max_n, precise, tiny)
-        return {output: layer.truth(output) for output in outputs}
+        truths = {output: layer.truth(output) for output in outputs}
+    if precise and not np.isfinite(x).all():
+        plain = evaluate(
+            inputs,
+            truths,
+            eps=eps,
+            partition=partition,
+            precise=False,
+            momentum=momentum,
+            running=running,
+            steps=steps,
+        )
+        truths = {output: _poisoned(truth, plain[output]) for output, truth in truths.items()}
+    return truths
+
+
+def _poisoned(truth: Truth, plain: Truth) -> Truth:
+    """``truth``, infinite where float64 alone says so: the error-free transformations make that NaN."""
+    assert truth.tail is not None  # noqa: S101 (it was computed in double-double)
+    known = np.isfinite(plain.value)
+    value, tail = np.where(known, truth.value, plain.value), np.where(known, truth.tail, 0.0)
+    return replace(truth, value=value, tail=tail)
 
 
 def _state(

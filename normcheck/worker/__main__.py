@@ -131,8 +131,14 @@ class Worker:
         return [
             name
             for name, states in after.items()
-            if any(self.backend.to_numpy(state)[1].tobytes() != held[name] for state in states)
+            if any(self._content(state) != held[name] for state in states)
         ]
+
+    def _content(self, value: Any) -> Optional[bytes]:
+        try:
+            return self.backend.to_numpy(value)[1].tobytes()
+        except NotAnArrayError:
+            return None
 
     def _trained(
         self, task: Task, function: Any, static: Dict[str, Any], arrays: List[Any], named: Dict[str, Any]

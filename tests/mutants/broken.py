@@ -158,7 +158,7 @@ MUTANTS: tuple[Mutant, ...] = (
         ("running_deviation", "V2", "moving average of σ"),
         ("inverse_deviation_kept", "V2", "1/σ for the variance"),
         ("kept_in_float16", "P3", "kept in float16"),
-        ("float64_state", "", "kept in float64", {"breaks": ("dtype", "y")}),
+        ("float64_state", "", "kept in float64", {"breaks": ("conduct", "dtype", "y")}),
         ("stale", "", "not updated"),
         ("stale_mean", "", "running mean not updated"),
         ("stale_variance", "", "running variance not updated"),
