@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from normcheck import fixtures
@@ -158,30 +158,24 @@ def _params(fixture: Fixture, method: Method, own: Mapping[str, Any], selection:
             selection.momentum if selection.momentum is not None else own.get("momentum", DEFAULT_MOMENTUM)
         )
         tracks = True if method is Method.INSTANCE else None
-        return _replace(common, momentum=float(momentum), track_running_stats=tracks)
+        return replace(common, momentum=float(momentum), track_running_stats=tracks)
     if method is Method.LAYER:
         chosen = selection.normalized_ndim
         if chosen is None:
             chosen = own.get("normalized_ndim", len(fixture.shape) - 1)
-        return _replace(common, normalized_ndim=chosen)
+        return replace(common, normalized_ndim=chosen)
     if method is Method.GROUP:
         if selection.groups is not None:
-            return _replace(common, groups=selection.groups)
+            return replace(common, groups=selection.groups)
         if selection.num_groups is not None:
-            return _replace(common, num_groups=selection.num_groups)
+            return replace(common, num_groups=selection.num_groups)
         if "groups" in own:
-            return _replace(common, groups=tuple(tuple(group) for group in own["groups"]))
+            return replace(common, groups=tuple(tuple(group) for group in own["groups"]))
         channels = fixture.shape[axis] if axis in (1, -1) and len(fixture.shape) > 1 else 1
-        return _replace(common, num_groups=own.get("num_groups", default_num_groups(channels)))
+        return replace(common, num_groups=own.get("num_groups", default_num_groups(channels)))
     return common
 
 
 def _steps(fixture: Fixture, mode: Mode) -> int:
     """How often the layer is trained on the batch: once in train mode, not at all before eval mode."""
     return fixture.steps if fixture.steps is not None else int(mode is Mode.TRAIN)
-
-
-def _replace(params: Params, **changes: Any) -> Params:
-    from dataclasses import replace
-
-    return replace(params, **changes)

@@ -32,6 +32,7 @@ from normcheck.oracle.statistics import (
     Standardized,
     average,
     high,
+    ldexp,
     low,
     mean,
     standardize,
@@ -256,7 +257,7 @@ def _grad_x(block: Standardized, g: Array, w: Array, *, precise: bool) -> tuple[
     cond = r * (direct + through) + magnitude * block.p
     cond2 = r * (block.e * spread + block.p * (through + direct)) + 2.0 * magnitude * block.s
     back = -block.exponent  # r belongs to the scaled x
-    return _ldexp(dx, back), np.ldexp(cond, back), np.ldexp(cond2, back)
+    return ldexp(dx, back), np.ldexp(cond, back), np.ldexp(cond2, back)
 
 
 def _times(a: Real, b: Array) -> Real:
@@ -265,10 +266,6 @@ def _times(a: Real, b: Array) -> Real:
         return a * b
     fraction, exponent = np.frexp(b)
     return (a * fraction).ldexp(exponent)
-
-
-def _ldexp(a: Real, exponent: NDArray[np.int_]) -> Real:
-    return a.ldexp(exponent) if isinstance(a, DoubleDouble) else np.ldexp(a, exponent)
 
 
 def _reshaped(a: Real, shape: tuple[int, ...]) -> Real:

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from normcheck.oracle.double_double import DoubleDouble
-from normcheck.oracle.statistics import Array, Real, Running, Standardized, average, high, mean
+from normcheck.oracle.statistics import Array, Real, Running, Standardized, average, high, ldexp, mean
 
 
 def given(old: NDArray[np.floating], *, precise: bool) -> Running:
@@ -28,7 +28,7 @@ def trained_mean(old: Running, block: Standardized, momentum: float, steps: int)
     """The running mean after ``steps`` training steps; ``block`` has the rows of one channel C apart."""
     channels = len(old.cond)
     scale = np.ldexp(1.0, block.exponent)
-    batch = _by_channel(_ldexp(block.mean, block.exponent), channels)
+    batch = _by_channel(ldexp(block.mean, block.exponent), channels)
     cond = _by_channel(average(np.abs(block.x)) * scale, channels)
     return _stepped(old, batch, high(cond), np.zeros_like(old.cond), momentum, steps)
 
@@ -39,7 +39,7 @@ def trained_var(old: Running, block: Standardized, momentum: float, steps: int) 
     scale, x = np.ldexp(1.0, 2 * block.exponent), np.abs(block.x)
     share = np.float64(n) / np.float64(n - 1)  # infinite for n = 1, where there is no unbiased variance
     unbiased = block.variance * share if n == 1 else block.variance * float(n) / float(n - 1)
-    batch = _by_channel(_ldexp(unbiased, 2 * block.exponent), channels)
+    batch = _by_channel(ldexp(unbiased, 2 * block.exponent), channels)
     cond = _by_channel(share * 2.0 * average(np.abs(high(block.deviation)) * x) * scale, channels)
     cond2 = _by_channel(share * average(np.square(x)) * scale, channels)
     return _stepped(old, batch, high(cond), high(cond2), momentum, steps)
@@ -67,10 +67,6 @@ def _by_channel(rows: Real, channels: int) -> Real:
         high_rows, low_rows = (a.reshape(-1, channels).T for a in (rows.hi, rows.lo))
         return _overflown(mean(DoubleDouble(high_rows, low_rows)), average(high_rows))
     return mean(rows.reshape(-1, channels).T)
-
-
-def _ldexp(a: Real, exponent: NDArray[np.int_]) -> Real:
-    return a.ldexp(exponent) if isinstance(a, DoubleDouble) else np.ldexp(a, exponent)
 
 
 def _overflown(a: Real, plain: Array) -> Real:

@@ -43,6 +43,11 @@ def low(a: Real) -> Array | None:
     return a.lo if isinstance(a, DoubleDouble) else None
 
 
+def ldexp(a: Real, exponent: NDArray[np.int_]) -> Real:
+    """a·2**exponent: exact unless the result leaves the range of float64."""
+    return a.ldexp(exponent) if isinstance(a, DoubleDouble) else np.ldexp(a, exponent)
+
+
 def total(a: Real) -> Real:
     """The sum over axis 1, kept as an axis of length 1; pairwise."""
     if isinstance(a, DoubleDouble):
