@@ -60,7 +60,7 @@ class Worker:
         reply["unsteady"] = [
             name
             for name, (_, array) in reply["outputs"].items()
-            if name not in again["outputs"] or again["outputs"][name][1].tobytes() != array.tobytes()
+            if name not in again["outputs"] or _differ(again["outputs"][name][1], array)
         ]
         reply["reused"] = [
             name
@@ -114,8 +114,11 @@ class Worker:
             returned = self.backend.compiled(function, static)(*arrays, **named)
         reply = self._outputs(task, returned, gradients, error, named, inputs)
         reply["seconds"] = time.perf_counter() - start
-        changed = (n for n, (_, array) in inputs.items() if array.tobytes() != copies[n][1].tobytes())
-        reply["changed"] = [name for name in changed if name not in STATE]
+        reply["changed"] = [
+            name
+            for name, (_, array) in inputs.items()
+            if name not in STATE and _differ(array, copies[name][1])
+        ]
         if task.mode == "eval":
             reply["changed"] += self._updated_in_eval(task, returned, named, held)
         return reply
@@ -198,6 +201,12 @@ class Worker:
         if all(content == inputs[name][1].tobytes() for name, content in now.items()):
             return {}
         return candidates
+
+
+def _differ(a: np.ndarray[Any, Any], b: np.ndarray[Any, Any]) -> bool:
+    """True unless the two hold the same bits; they are copied only if they do not lie in one piece."""
+    left, right = (np.ascontiguousarray(array).reshape(-1).view(np.uint8) for array in (a, b))
+    return not np.array_equal(left, right)
 
 
 def _named(task: Task, returned: Any) -> Tuple[Dict[str, Any], List[str], Dict[str, str]]:
