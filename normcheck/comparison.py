@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from normcheck.distances import Figures, Scale, measure
 from normcheck.model import DType, Verdict, Worst
-from normcheck.oracle import Truth
+from normcheck.oracle import Truth, probable_roundoffs
 
 Array = NDArray[np.float64]
 Floats = NDArray[np.floating]
@@ -41,7 +41,7 @@ class Bound:
     def for_sums_of(cls, n: int, *, max_backward_error: float | None = None) -> Bound:
         """The bound for outputs that sum at most ``n`` elements."""
         if max_backward_error is None:
-            return cls(allowed=16 + math.sqrt(n), loose=16 + n)
+            return cls(allowed=probable_roundoffs(n), loose=16 + n)
         return cls(allowed=max_backward_error, loose=16 + n, overridden=True)
 
 

@@ -197,6 +197,8 @@ def validate(method: Method, shape: Shape, params: Params, *, where: str) -> Non
         raise ParameterError(f"{where}: eps is {params.eps:g}; it must be finite and not negative")
     if params.momentum is not None and not 0 <= params.momentum <= 1:
         raise ParameterError(f"{where}: momentum is {params.momentum:g}; it must be from 0 to 1")
+    if shape[0] == 0 and (method is Method.BATCH or params.normalized_ndim == ndim):
+        raise ParameterError(f"{where}: x has shape {shape}: an empty batch has no statistics of its own")
     if method is Method.LAYER:
         _validate_normalized_ndim(ndim, params, where=where)
     if method is Method.GROUP:

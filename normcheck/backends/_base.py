@@ -6,6 +6,7 @@ function for each method, called like a user's own implementation: ``f(x, weight
 
 from __future__ import annotations
 
+import math
 from typing import Any, Callable, Dict, List, NamedTuple, Optional, Tuple
 
 import numpy as np
@@ -95,6 +96,12 @@ def laid_out(array: np.ndarray[Any, Any], layout: str) -> np.ndarray[Any, Any]:
         larger[..., ::2] = array
         return larger[..., ::2]
     return array.copy()
+
+
+def flattened(array: Any, kept: int) -> Any:
+    """``array`` with all axes after the first ``kept`` in one, whose length -1 could not say of an empty batch."""
+    shape = array.shape
+    return array.reshape(*shape[:kept], math.prod(shape[kept:]))
 
 
 def same_groups(params: Dict[str, Any], channels: int) -> List[List[int]]:

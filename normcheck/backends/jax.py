@@ -23,6 +23,7 @@ from normcheck.backends._base import (
     NotAnArrayError,
     Tagged,
     Task,
+    flattened,
     same_groups,
 )
 
@@ -226,7 +227,7 @@ def batch_norm(
     if not training:
         return _with_running(x, weight, bias, eps, running_mean, running_var, channel_axis)
     by_channel = jnp.moveaxis(_wide(x), channel_axis, 0)
-    rows = by_channel.reshape(by_channel.shape[0], -1)
+    rows = flattened(by_channel, 1)
     x_hat = jnp.moveaxis(_standardize(rows, eps).reshape(by_channel.shape), 0, channel_axis)
     y = _affine(x_hat, weight, bias, channel_axis).astype(x.dtype)
     mean = _updated(running_mean, rows.mean(axis=-1), momentum)
@@ -237,7 +238,7 @@ def layer_norm(
     x: Array, weight: Optional[Array], bias: Optional[Array], *, eps: Any, normalized_ndim: int
 ) -> Array:
     """Normalize each sample over its last ``normalized_ndim`` axes."""
-    rows = _wide(x).reshape(*x.shape[: x.ndim - normalized_ndim], -1)
+    rows = flattened(_wide(x), x.ndim - normalized_ndim)
     y = _standardize(rows, eps).reshape(x.shape)
     y = y if weight is None else y * _wide(weight)
     y = y if bias is None else y + _wide(bias)
@@ -260,7 +261,7 @@ def instance_norm(
     if running_mean is not None and running_var is not None and not training:
         return _with_running(x, weight, bias, eps, running_mean, running_var, channel_axis)
     by_sample = jnp.moveaxis(_wide(x), channel_axis, 1)
-    rows = by_sample.reshape(*by_sample.shape[:2], -1)
+    rows = flattened(by_sample, 2)
     x_hat = jnp.moveaxis(_standardize(rows, eps).reshape(by_sample.shape), 1, channel_axis)
     y = _affine(x_hat, weight, bias, channel_axis).astype(x.dtype)
     if running_mean is None or running_var is None:
@@ -283,11 +284,12 @@ def group_norm(
     by_sample = jnp.moveaxis(_wide(x), channel_axis, 1)
     batch, channels = by_sample.shape[:2]
     if num_groups is not None:
-        x_hat = _standardize(by_sample.reshape(batch, num_groups, -1), eps).reshape(by_sample.shape)
+        grouped = by_sample.reshape(batch, num_groups, channels // num_groups, *by_sample.shape[2:])
+        x_hat = _standardize(flattened(grouped, 2), eps).reshape(by_sample.shape)
     else:
         split = same_groups({"groups": groups}, channels)
         parts = [by_sample[:, np.array(group)] for group in split]
-        parts = [_standardize(part.reshape(batch, -1), eps).reshape(part.shape) for part in parts]
+        parts = [_standardize(flattened(part, 1), eps).reshape(part.shape) for part in parts]
         order = np.argsort([channel for group in split for channel in group])
         x_hat = jnp.concatenate(parts, axis=1)[:, order]
     y = _affine(jnp.moveaxis(x_hat, 1, channel_axis), weight, bias, channel_axis)

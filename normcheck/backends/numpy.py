@@ -11,7 +11,15 @@ from typing import Any, Callable, Dict, List, Optional, Tuple
 
 import numpy as np
 
-from normcheck.backends._base import Differentiated, Function, NotAnArrayError, Tagged, Task, same_groups
+from normcheck.backends._base import (
+    Differentiated,
+    Function,
+    NotAnArrayError,
+    Tagged,
+    Task,
+    flattened,
+    same_groups,
+)
 
 Array = Any  # numpy.ndarray; spelled so that every NumPy from 1.21 on can run this
 View = Tuple[List[Array], Callable[[List[Array]], Array]]  # rows, and how to bring them back
@@ -74,20 +82,20 @@ def differentiate(
 def _batch_view(x: Array, *, channel_axis: int = 1, **_: Any) -> View:
     by_channel = np.moveaxis(x, channel_axis, 0)
     shape = by_channel.shape
-    return [np.ascontiguousarray(by_channel.reshape(shape[0], -1))], lambda rows: np.moveaxis(
+    return [np.ascontiguousarray(flattened(by_channel, 1))], lambda rows: np.moveaxis(
         rows[0].reshape(shape), 0, channel_axis
     )
 
 
 def _layer_view(x: Array, *, normalized_ndim: int, **_: Any) -> View:
-    rows = x.reshape(*x.shape[: x.ndim - normalized_ndim], -1)
+    rows = flattened(x, x.ndim - normalized_ndim)
     return [rows], lambda rows: rows[0].reshape(x.shape)
 
 
 def _instance_view(x: Array, *, channel_axis: int = 1, **_: Any) -> View:
     by_sample = np.moveaxis(x, channel_axis, 1)
     shape = by_sample.shape
-    return [np.ascontiguousarray(by_sample.reshape(*shape[:2], -1))], lambda rows: np.moveaxis(
+    return [np.ascontiguousarray(flattened(by_sample, 2))], lambda rows: np.moveaxis(
         rows[0].reshape(shape), 1, channel_axis
     )
 
@@ -109,7 +117,7 @@ def _group_view(
             joined[:, group] = row.reshape(joined[:, group].shape)
         return np.moveaxis(joined, 1, channel_axis)
 
-    return [np.ascontiguousarray(by_sample[:, group].reshape(len(x), -1)) for group in split], back
+    return [np.ascontiguousarray(flattened(by_sample[:, group], 1)) for group in split], back
 
 
 def _standardize(rows: Array, eps: float) -> Array:
@@ -265,7 +273,7 @@ def _summed(a: Array, parameter: Array, layer: bool, channel_axis: int) -> Array
     if layer:
         rows = np.ascontiguousarray(a.reshape(-1, parameter.size).T)
     else:
-        rows = np.ascontiguousarray(np.moveaxis(a, channel_axis, 0).reshape(parameter.size, -1))
+        rows = np.ascontiguousarray(flattened(np.moveaxis(a, channel_axis, 0), 1))
     return rows.sum(axis=-1).reshape(parameter.shape).astype(parameter.dtype)
 
 

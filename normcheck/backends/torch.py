@@ -43,12 +43,14 @@ def configure(task: Task) -> None:
 
 
 def unsupported(task: Task, shape: Tuple[int, ...]) -> Optional[str]:
-    """PyTorch's batch and instance norm refuse statistic sets of one element."""
+    """PyTorch's batch and instance norm refuse statistic sets of one element, and its instance norm none at all."""
     channels = shape[task.params.get("channel_axis", 1)]
     elements = int(np.prod(shape)) // channels
     trains = task.mode == "train" or task.steps > 0 or not task.tracks
     if task.method == "batch" and elements == 1 and trains:
         return "torch batch_norm refuses one value per channel"
+    if task.method == "instance" and shape[0] == 0:
+        return "torch instance_norm refuses an empty batch"
     if task.method == "instance" and elements == shape[0] and trains:
         return "torch instance_norm refuses one spatial element"
     if task.method == "group":

@@ -34,7 +34,7 @@ def _standardized(case: Case, arrays: Arrays) -> Sequence[Standardized]:
     precise = case.dtype is DType.FLOAT64
     with np.errstate(all="ignore"):
         return [
-            standardize(block, case.params.eps, precise=precise, tiny=0.0)
+            standardize(block, case.params.eps, precise=precise, tiny=0.0, unit=case.dtype.unit_roundoff)
             for block in split(arrays["x"].astype(np.float64), _sets(case, arrays))
         ]
 

@@ -88,7 +88,7 @@ def _others(case: Case, inputs: Inputs, own: Partition) -> dict[str, Callable[[O
     """What the other methods would give with the same parameters, each computed at most once an output."""
     found: dict[str, Callable[[Output], Truth]] = {}
     for method, other in _other_partitions(inputs.x.shape, case.params):
-        if not _same_sets(other, own):
+        if other.max_n and not _same_sets(other, own):
             found[f"{method} norm"] = _computing(case, inputs, other)
     return found
 

@@ -106,7 +106,7 @@ class DoubleDouble:
 
     def total(self) -> DoubleDouble:
         """The sum over axis 1, kept as an axis of length 1; pairwise."""
-        part = self
+        part = self if self.hi.shape[1] else DoubleDouble(np.zeros((len(self.hi), 1)))
         while (length := part.hi.shape[1]) > 1:
             half = length // 2
             paired, odd = part[:, :half] + part[:, half : 2 * half], part[:, 2 * half :]

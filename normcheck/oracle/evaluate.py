@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from normcheck.methods import Partition
 from normcheck.model import DType, Output
 from normcheck.oracle.double_double import DoubleDouble
-from normcheck.oracle.state import given, trained_mean, trained_var
+from normcheck.oracle.state import given, stored, trained_mean, trained_var
 from normcheck.oracle.statistics import (
     Array,
     Real,
@@ -88,11 +88,14 @@ def evaluate(
     """
     with np.errstate(all="ignore"):  # non-finite numbers are answers here, not accidents
         x = inputs.x.astype(np.float64)
-        tiny = DType.FLOAT64.tiny if precise else DType.FLOAT32.tiny
+        sums = DType.FLOAT64 if precise else DType.FLOAT32  # in which they are accumulated
+        tiny, unit = sums.tiny, sums.unit_roundoff
         rows = split(x, partition)
-        blocks = [standardize(block, eps, precise=precise, tiny=tiny) for block in rows]
+        blocks = [standardize(block, eps, precise=precise, tiny=tiny, unit=unit) for block in rows]
         trained = int(not running) if steps is None else steps
         state = _state(inputs, blocks, momentum, trained, precise)
+        if running and trained:
+            state = {output: stored(value, _storing(inputs)) for output, value in state.items()}
         if running:
             centre, spread = (
                 state[o].for_sets(len(rows[0])) for o in (Output.RUNNING_MEAN, Output.RUNNING_VAR)
@@ -134,10 +137,18 @@ def _state(
     if momentum is None or steps == 0:
         return {Output.RUNNING_MEAN: old_mean, Output.RUNNING_VAR: old_var}
     (block,) = blocks  # of the methods that keep them, the partition is one block
+    rounding = _storing(inputs)
     return {
-        Output.RUNNING_MEAN: trained_mean(old_mean, block, momentum, steps),
-        Output.RUNNING_VAR: trained_var(old_var, block, momentum, steps),
+        Output.RUNNING_MEAN: trained_mean(old_mean, block, momentum, steps, rounding),
+        Output.RUNNING_VAR: trained_var(old_var, block, momentum, steps, rounding),
     }
+
+
+def _storing(inputs: Inputs) -> float:
+    """By how many roundoffs of the sums the running statistics change when they are stored in their dtype."""
+    assert inputs.running_mean is not None  # noqa: S101 (asked of layers that have them)
+    dtype = DType(inputs.running_mean.dtype.name)
+    return dtype.output_roundoff / dtype.unit_roundoff
 
 
 class _Layer:
@@ -242,7 +253,7 @@ def _grad_x(block: Standardized, g: Array, w: Array, *, precise: bool) -> tuple[
     cond₂ = r·[e·M(|h|·e) + p·(|M(h·x̂)|·e + |x̂|·M(|h|·e) + 2(|h| + M|h| + |x̂|·M|h·x̂|))] + 2|dx|·s
     """
     h: Real = _times(DoubleDouble(g), w) if precise else g * w
-    r = high(block.inverse_root)
+    r = block.reach
     h_magnitude, x_hat = np.abs(high(h)), np.abs(high(block.x_hat))
     if not block.own:
         dx = h * block.inverse_root

@@ -4,11 +4,14 @@
     running_var  ← (1-m)·running_var + m·var·n/(n-1)   cond ← (1-m)·cond + m·n/(n-1)·2·M|d·x|
                                                        cond₂ ← (1-m)·cond₂ + m·n/(n-1)·M(x²)
 
-with the condition |old| to start from. Every further step rounds the statistics once more, which adds their
-magnitude. Instance norm averages the statistics of a channel's samples first, as PyTorch does.
+with the condition |old| to start from. Statistics that are stored, to go on from, are rounded, which adds their
+magnitude: once in the dtype of the sums, 2¹³ or 2¹⁶ times that in float16 or bfloat16. Instance norm averages
+the statistics of a channel's samples first, as PyTorch does.
 """
 
 from __future__ import annotations
+
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,16 +27,24 @@ def given(old: NDArray[np.floating], *, precise: bool) -> Running:
     return Running(value=value, cond=np.abs(column), cond2=np.zeros_like(column))
 
 
-def trained_mean(old: Running, block: Standardized, momentum: float, steps: int) -> Running:
-    """The running mean after ``steps`` training steps; ``block`` has the rows of one channel C apart."""
+def stored(new: Running, rounding: float) -> Running:
+    """The same statistics, each uncertain by ``rounding`` roundoffs more for having been written down."""
+    return replace(new, cond=new.cond + rounding * np.abs(high(new.value)))
+
+
+def trained_mean(old: Running, block: Standardized, momentum: float, steps: int, rounding: float) -> Running:
+    """The running mean after ``steps`` training steps; ``block`` has the rows of one channel C apart.
+
+    ``rounding`` is what storing the statistics costs, in roundoffs of the sums.
+    """
     channels = len(old.cond)
     scale = np.ldexp(1.0, block.exponent)
     batch = _by_channel(ldexp(block.mean, block.exponent), channels)
     cond = _by_channel(average(np.abs(block.x)) * scale, channels)
-    return _stepped(old, batch, high(cond), np.zeros_like(old.cond), momentum, steps)
+    return _stepped(old, batch, high(cond), np.zeros_like(old.cond), momentum, steps, rounding)
 
 
-def trained_var(old: Running, block: Standardized, momentum: float, steps: int) -> Running:
+def trained_var(old: Running, block: Standardized, momentum: float, steps: int, rounding: float) -> Running:
     """The running variance, which takes the unbiased one, after ``steps`` training steps."""
     channels, n = len(old.cond), block.x.shape[1]
     scale, x = np.ldexp(1.0, 2 * block.exponent), np.abs(block.x)
@@ -42,20 +53,23 @@ def trained_var(old: Running, block: Standardized, momentum: float, steps: int) 
     batch = _by_channel(ldexp(unbiased, 2 * block.exponent), channels)
     cond = _by_channel(share * 2.0 * average(np.abs(high(block.deviation)) * x) * scale, channels)
     cond2 = _by_channel(share * average(np.square(x)) * scale, channels)
-    return _stepped(old, batch, high(cond), high(cond2), momentum, steps)
+    return _stepped(old, batch, high(cond), high(cond2), momentum, steps, rounding)
 
 
-def _stepped(old: Running, batch: Real, cond: Array, cond2: Array, momentum: float, steps: int) -> Running:
+def _stepped(
+    old: Running, batch: Real, cond: Array, cond2: Array, momentum: float, steps: int, rounding: float
+) -> Running:
     precise = isinstance(batch, DoubleDouble)
     keep: Real = DoubleDouble(np.array([[1.0]])) - momentum if precise else np.array([[1.0 - momentum]])
     new = old
     for step in range(steps):
+        if step:
+            new = stored(new, rounding)
         plain = high(keep) * high(new.value) + momentum * high(batch)
         value = _overflown(keep * new.value + batch * momentum, plain)
-        rounded = np.abs(high(value)) if step else 0.0
         new = Running(
             value=value,
-            cond=high(keep) * new.cond + momentum * cond + rounded,
+            cond=high(keep) * new.cond + momentum * cond,
             cond2=high(keep) * new.cond2 + momentum * cond2,
         )
     return new

@@ -16,6 +16,13 @@ noise multiplies itself. With running statistics in place of the set's own,
     s  = ½·cond₂(running_var)/(running_var + eps) + 3/2·p²
 
 where the condition numbers of statistics that are given are their magnitudes.
+
+Both orders expand around the inputs as they are. Where the standard deviation σ is within reach of roundoffs,
+
+    σ <= (16 + √n)·u·√M(x²)
+
+that says too little: inputs that are roundoffs away have no variance at all. The r of the condition numbers is
+then theirs, 1/√eps.
 """
 
 from __future__ import annotations
@@ -27,6 +34,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from normcheck.oracle.double_double import DoubleDouble
+from normcheck.oracle.truth import probable_roundoffs
 
 Array = NDArray[np.float64]
 Real = Array | DoubleDouble  # float64 where that is twice the working precision, double-double otherwise
@@ -91,8 +99,8 @@ class Standardized:
     """One block of statistic sets: arrays of shape (sets, n), or (sets, 1) where said.
 
     ``x`` is the input divided by 2**exponent (sets, 1), ``deviation`` and ``inverse_root`` (sets, 1) belong
-    to that; ``x_hat`` and the condition numbers do not depend on the scale. ``own`` is False where the
-    running statistics took the place of the set's own.
+    to that; ``x_hat`` and the condition numbers do not depend on the scale. ``reach`` (sets, 1) is the r of
+    the condition numbers. ``own`` is False where the running statistics took the place of the set's own.
     """
 
     x: Array
@@ -101,6 +109,7 @@ class Standardized:
     deviation: Real
     variance: Real
     inverse_root: Real
+    reach: Array
     x_hat: Real
     e: Array
     e2: Array
@@ -109,10 +118,11 @@ class Standardized:
     own: bool
 
 
-def standardize(x: Array, eps: float, *, precise: bool, tiny: float) -> Standardized:
+def standardize(x: Array, eps: float, *, precise: bool, tiny: float, unit: float) -> Standardized:
     """x̂ with each set's own mean and variance; ``precise`` in double-double, for float64 inputs.
 
-    An input below ``tiny`` may move by as much as one of that size does: what underflows is lost.
+    An input below ``tiny`` may move by as much as one of that size does: what underflows is lost. ``unit``
+    is the unit roundoff of the inputs.
     """
     exponent = _exponent(x, eps) if precise else np.zeros((len(x), 1), dtype=np.int_)
     scaled = np.ldexp(x, -exponent) if precise else x
@@ -125,8 +135,10 @@ def standardize(x: Array, eps: float, *, precise: bool, tiny: float) -> Standard
     variance = mean(deviation * deviation)
     inverse_root = 1.0 / (variance + scaled_eps) ** 0.5
     x_hat = deviation * inverse_root
-    r, x_hat_magnitude = high(inverse_root), np.abs(high(x_hat))
+    x_hat_magnitude = np.abs(high(x_hat))
     magnitude = np.abs(scaled) + np.ldexp(tiny, -exponent)
+    lost = probable_roundoffs(x.shape[1]) * unit * np.sqrt(average(np.square(magnitude)))
+    r = np.where(np.sqrt(high(variance)) <= lost, 1.0 / np.sqrt(scaled_eps), high(inverse_root))
     correlation = average(x_hat_magnitude * magnitude)  # M|x̂·x|
     e = r * (magnitude + average(magnitude) + x_hat_magnitude * correlation)
     p, s = r * correlation, average(np.square(r * scaled))
@@ -137,6 +149,7 @@ def standardize(x: Array, eps: float, *, precise: bool, tiny: float) -> Standard
         deviation=deviation,
         variance=variance,
         inverse_root=inverse_root,
+        reach=r,
         x_hat=x_hat,
         e=e,
         e2=e * p + 2.0 * x_hat_magnitude * s,
@@ -162,6 +175,7 @@ def standardize_with(x: Array, mean: Running, var: Running, eps: float, *, tiny:
         deviation=deviation,
         variance=var.value,
         inverse_root=inverse_root,
+        reach=r,
         x_hat=_scaled_product(deviation, inverse_root),
         e=r * (e + distance * first),
         e2=r * (mean.cond2 + e * first + distance * second),

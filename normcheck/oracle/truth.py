@@ -12,6 +12,15 @@ Array = NDArray[np.float64]
 LEAST_NORMAL = 2.0**-1022
 
 
+def probable_roundoffs(n: int) -> float:
+    """By how many roundoffs a sum of ``n`` numbers and a handful of operations may be off: 16 + √n.
+
+    The probabilistic bound of N. J. Higham and T. Mary, "A new approach to probabilistic rounding error
+    analysis", 2019.
+    """
+    return 16 + math.sqrt(n)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Truth:
     """One output as the oracle has it.
@@ -36,6 +45,6 @@ class Truth:
         is, in its own, smaller unit; but nothing is claimed of results so small that their error terms
         leave the range of float64.
         """
-        steps = (16 + math.sqrt(self.n)) * self.unit
+        steps = probable_roundoffs(self.n) * self.unit
         with np.errstate(all="ignore"):
             return steps * self.cond + steps**2 * self.cond2 + LEAST_NORMAL / self.unit

@@ -142,7 +142,9 @@ def _ours(filename: str) -> bool:
 
 
 def _summary(error: BaseException) -> str:
-    text: List[str] = traceback.format_exception_only(type(error), error)
+    shown = traceback.TracebackException(type(error), error, None)
+    shown.__notes__ = []  # of Python 3.11: they would be the last lines
+    text: List[str] = list(shown.format_exception_only())
     return text[-1].strip()
 
 

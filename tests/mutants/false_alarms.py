@@ -148,7 +148,7 @@ def draw(seed: int, backend: str) -> Drawn:
         fixture=kind,
         dtype=dtype,
         mode=mode,
-        steps=int(mode is Mode.TRAIN) + _more_steps(random, held),
+        steps=int(mode is Mode.TRAIN) + _more_steps(random),
         layout=layout,
         parameter_dtype=held,
         outputs=outputs(mode, tracks=tracks, weight=has, bias=has, gradients=True),
@@ -156,9 +156,9 @@ def draw(seed: int, backend: str) -> Drawn:
     return Drawn(seed=seed, kind=kind, case=case, arrays=arrays)
 
 
-def _more_steps(random: Random, held: DType) -> int:
-    """Training steps before the call; none where each of them would round the statistics to half precision."""
-    return int(random.integers(1, 4)) if random.random() < 0.1 and not held.half else 0
+def _more_steps(random: Random) -> int:
+    """Training steps before the call."""
+    return int(random.integers(1, 4)) if random.random() < 0.1 else 0
 
 
 def _any_of(random: Random, choices: tuple[Any, ...]) -> Any:

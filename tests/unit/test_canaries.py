@@ -48,7 +48,7 @@ def test_zeros_cannot_be_told_where_the_deviation_is_lost_in_the_roundoff_of_the
 
 def test_a_bias_that_is_large_enough_makes_zeros_tell_again() -> None:
     x = 1e6 + np.arange(4.0)[None] / 16
-    assert "all-zero output" != blind_to(x, Method.LAYER, bias=[1e3, 2e3, 3e3, 4e3])
+    assert "all-zero output" != blind_to(x, Method.LAYER, bias=[1e7, 2e7, 3e7, 4e7])
 
 
 def test_zeros_that_are_right_are_no_canary() -> None:

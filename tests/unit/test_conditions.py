@@ -14,8 +14,10 @@ import numpy as np
 import pytest
 from layers import Layer, layer
 
+from normcheck.comparison import Bound, judge
+from normcheck.distances import backward_error
 from normcheck.fixtures.generate import bell, integers
-from normcheck.model import Method, Mode, Output
+from normcheck.model import DType, Method, Mode, Output, Verdict
 from normcheck.oracle import Truth
 
 Array = np.ndarray
@@ -146,3 +148,62 @@ def test_the_bound_of_first_order_alone_is_exceeded(output: Output) -> None:
         for signs in worst_signs(of, sensitivities(of))
     )
     assert largest > 10
+
+
+def test_sets_whose_variance_roundoffs_may_take_away_have_the_conditions_of_no_variance() -> None:
+    """Found in the survey: Welford's variance of [a, a + 1 ulp] is 0, within a roundoff of the truth."""
+    x = np.array([[[-906311.5625, -906311.625]]])
+    of = layer(x, Method.LAYER, DType.FLOAT32, eps=1e-8, normalized_ndim=1)
+    truths, g = of.oracle(), of.inputs.grad_y.astype(np.float64)
+    weight = of.inputs.weight.astype(np.float64)
+    h = g * weight
+    without_variance = 1e4 * (h - h.mean(axis=-1, keepdims=True))
+    truth = truths[Output.GRAD_X]
+    error = np.abs(without_variance - truth.value)
+    assert (error > 50 * np.abs(truth.value)).any()
+    assert (backward_error(error, truth.cond, truth.cond2, U) <= 2).all()
+
+
+def test_ordinary_sets_keep_their_own_conditions() -> None:
+    """At an offset of 1e4 the deviation is 1e3 times what roundoffs can take."""
+    near, far = (layer(NOISE + at, Method.BATCH, DType.FLOAT32, eps=1e-12) for at in (0.0, 1e4))
+    ratio = far.oracle()[Output.GRAD_X].cond.max() / near.oracle()[Output.GRAD_X].cond.max()
+    assert 1e3 < ratio < 1e5
+
+
+@pytest.mark.parametrize("dtype", [DType.FLOAT16, DType.BFLOAT16])
+@pytest.mark.parametrize("mode", Mode)
+def test_statistics_held_in_half_precision_are_rounded_at_each_step(dtype: DType, mode: Mode) -> None:
+    of = layer(NOISE + 3, Method.BATCH, dtype, mode=mode, steps=5, momentum=0.3)
+    case, given = of.case, of.inputs
+    kept = [given.running_mean.astype(np.float64), given.running_var.astype(np.float64)]
+    rows = np.moveaxis(given.x.astype(np.float64), 1, 0).reshape(given.x.shape[1], -1)
+    for _ in range(case.steps):
+        kept = [
+            (0.7 * old + 0.3 * new).astype(given.running_mean.dtype).astype(np.float64)
+            for old, new in zip(kept, (rows.mean(axis=1), rows.var(axis=1, ddof=1)), strict=True)
+        ]
+    if mode is Mode.TRAIN:
+        found = dict(zip((Output.RUNNING_MEAN, Output.RUNNING_VAR), kept, strict=True))
+    else:
+        shape = (1, -1, *(1,) * (given.x.ndim - 2))
+        mean, var, weight, bias = (
+            a.astype(np.float64).reshape(shape) for a in (*kept, given.weight, given.bias)
+        )
+        found = {
+            Output.Y: (given.x.astype(np.float64) - mean) / np.sqrt(var + case.params.eps) * weight + bias
+        }
+    for output, values in found.items():
+        truth = of.oracle()[output]
+        judgement = judge(
+            values.astype(given.x.dtype),
+            truth,
+            dtype=dtype,
+            bound=Bound.for_sums_of(truth.n),
+            unit=U,
+        )
+        assert (Verdict.PASS, True) == (judgement.verdict, judgement.backward_error < 3), output
+        wrong = judge(
+            (values * 2).astype(given.x.dtype), truth, dtype=dtype, bound=Bound.for_sums_of(truth.n), unit=U
+        )
+        assert Verdict.FAIL is wrong.verdict, output

@@ -1,0 +1,52 @@
+"""What every backend is expected to do with degenerate input: a value, or a refusal. Stated, then put to the test."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+import normcheck
+from normcheck.errors import ParameterError
+from normcheck.model import Method, Output, Verdict
+
+RAISES = Verdict.UNSUPPORTED  # the worker calls it all the same: a refusal that does not come is an ERROR
+NOTHING = Verdict.INCONCLUSIVE  # the right shape and dtype, but not one number to compare
+VALUE = Verdict.PASS
+
+# By fixture and method: what y is expected to be, and where a backend differs.
+STATED: dict[tuple[str, Method], dict[str, Verdict]] = {
+    ("n-1", Method.LAYER): {"numpy": VALUE, "jax": VALUE, "torch": VALUE},
+    ("n-1", Method.GROUP): {"numpy": VALUE, "jax": VALUE, "torch": VALUE},
+    ("n-1", Method.INSTANCE): {"numpy": VALUE, "jax": VALUE, "torch": RAISES},
+    ("empty-batch", Method.LAYER): {"numpy": NOTHING, "jax": NOTHING, "torch": NOTHING},
+    ("empty-batch", Method.GROUP): {"numpy": NOTHING, "jax": NOTHING, "torch": NOTHING},
+    ("empty-batch", Method.INSTANCE): {"numpy": NOTHING, "jax": NOTHING, "torch": RAISES},
+}
+
+
+@pytest.mark.parametrize("backend", ["numpy", "torch", "jax"])
+def test_degenerate_input_gives_what_is_stated(backend: str, requires: Callable[[str], None]) -> None:
+    requires(backend)
+    report = normcheck.compare(fixtures=["n-1", "empty-batch"], backends=[backend])
+    found: dict[tuple[str, Method], set[Verdict]] = {}
+    for result in report.results:
+        if result.output is Output.Y:
+            found.setdefault((result.case.fixture, result.case.method), set()).add(result.verdict)
+    assert {key: {stated[backend]} for key, stated in STATED.items()} == found
+
+
+@pytest.mark.parametrize("backend", ["numpy", "torch", "jax"])
+def test_the_gradients_of_an_empty_batch_are_zeros_of_the_parameters_shape(
+    backend: str, requires: Callable[[str], None]
+) -> None:
+    requires(backend)
+    report = normcheck.compare(["layer", "group"], fixtures=["empty-batch"], backends=[backend])
+    sums = [r for r in report.results if r.output in {Output.GRAD_WEIGHT, Output.GRAD_BIAS}]
+    assert {(Verdict.PASS, 0.0)} == {(r.verdict, r.max_abs_diff) for r in sums}
+    assert normcheck.ExitCode.MISMATCH is report.exit_code  # nothing to compare in y is never a pass
+
+
+def test_batch_norm_of_an_empty_batch_is_refused() -> None:
+    with pytest.raises(ParameterError, match="empty batch"):
+        normcheck.compare("batch", fixtures=["empty-batch"], backends=["numpy"])
