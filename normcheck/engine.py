@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from normcheck.backends import BUILTIN, missing
+from normcheck.backends import DEFAULT, missing, registered
 from normcheck.errors import UsageError
 from normcheck.model import Environment, Report, Verdict
 from normcheck.plan import PlannedCase, Selection, plan
@@ -62,7 +62,7 @@ def backend_specs(names: Iterable[str]) -> tuple[tuple[BackendSpec, ...], tuple[
             )
     if specs:
         return tuple(specs.values()), ()
-    reasons = {name: missing(name) for name in BUILTIN}
+    reasons = {name: missing(name) for name in DEFAULT}
     usable = tuple(BackendSpec.parse(name) for name, reason in reasons.items() if reason is None)
     notes = tuple(f"{name} was left out: {reason}" for name, reason in reasons.items() if reason is not None)
     return usable, notes
@@ -79,7 +79,7 @@ class BackendStatus:
 
 def probe_backends() -> tuple[BackendStatus, ...]:
     """Start every built-in backend, all at once, and ask what it is."""
-    reasons = {name: missing(name) for name in BUILTIN}
+    reasons = {name: missing(name) for name in registered()}
     environments: dict[str, Mapping[str, Any]] = {}
     with tempfile.TemporaryDirectory(prefix="normcheck-") as directory:
         specs = [BackendSpec.parse(name) for name, reason in reasons.items() if reason is None]
@@ -154,7 +154,7 @@ class _Run:
         clients: list[WorkerClient] = []
         try:
             for spec in self.specs:
-                if spec.target is not None or missing(spec.host) is None:
+                if spec.target is not None or spec.missing is None:
                     processes[spec.name] = WorkerProcess(spec, self.directory)
             from normcheck.docket import Docket  # NumPy, while the workers start
             from normcheck.worker.client import WorkerClient
@@ -201,7 +201,7 @@ class _Run:
         running = {client.spec.name for client in clients}
         for spec in self.specs:
             if spec.name not in running:
-                docket.leave_out(spec, Verdict.UNAVAILABLE, missing(spec.host) or "cannot be used here")
+                docket.leave_out(spec, Verdict.UNAVAILABLE, spec.missing or "cannot be used here")
         self._collect(docket, clients)
 
     def _drive(self, client: WorkerClient, docket: Docket, packed: Sequence[Any]) -> None:

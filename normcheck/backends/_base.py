@@ -1,4 +1,4 @@
-"""What a backend is: a module that satisfies :class:`Backend`, and the defaults that most of them share.
+"""What a backend is: a subclass of :class:`Backend`, and what most of them share.
 
 A backend computes nothing by itself: it says how to bring arrays into the framework and back, and has one
 function for each method, called like a user's own implementation: ``f(x, weight, bias, *, eps, ...)``.
@@ -7,14 +7,9 @@ function for each method, called like a user's own implementation: ``f(x, weight
 from __future__ import annotations
 
 import math
-from typing import Any, Callable, Dict, List, NamedTuple, Optional, Tuple
+from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Tuple
 
 import numpy as np
-
-try:
-    from typing import Protocol
-except ImportError:  # pragma: no cover
-    Protocol = object  # type: ignore[assignment]
 
 Function = Callable[..., Any]
 Tagged = Tuple[str, "np.ndarray[Any, Any]"]  # the dtype's name, and the data
@@ -46,31 +41,70 @@ class NotAnArrayError(TypeError):
     """A returned value is not an array of the host framework."""
 
 
-class Backend(Protocol):
-    """The module of an adapter. Everything but ``METHODS`` serves users' own implementations too."""
+class UnavailableError(Exception):
+    """The framework is there, but not what was asked of it, such as a device."""
 
-    METHODS: Dict[str, Function]
+
+class Backend:
+    """What an adapter provides: how arrays get into a framework and back, and a function for each method.
+
+    An adapter is a subclass. ``options`` are those in brackets after its name, as text, ``device`` is what
+    ``--device`` was; an adapter that has no such device raises UnavailableError. Everything but METHODS
+    serves users' own implementations too.
+    """
+
+    METHODS: Mapping[str, Function] = {}
+    DTYPES: Tuple[str, ...] = ("float64", "float32", "float16", "bfloat16")
+    TRACKED: Tuple[str, ...] = ("batch", "instance")  # the methods that keep running statistics
+    DIFFERENTIATES = True
+
+    def __init__(self, options: Mapping[str, str], device: str = "cpu") -> None:
+        """Import nothing more, and fix what affects numerics."""
+        if device != "cpu":
+            raise UnavailableError(f"it computes on the CPU only, not on {device!r}")
+        self.options, self.device = dict(options), device
 
     def environment(self) -> Dict[str, Any]:
-        """Fix what affects numerics, and report it: version, device, threads, determinism, …"""
+        """What affects numerics, for the report: version, device, threads, determinism, …"""
+        raise NotImplementedError
 
     def configure(self, task: Task) -> None:
         """Prepare the framework for a case, such as its handling of float64."""
 
+    def lacks(self, task: Task) -> Optional[str]:
+        """None, or a sentence that says what of ``task`` the adapter does not offer, whatever x is."""
+        if task.method not in self.METHODS:
+            return f"has no {task.method} norm"
+        if task.dtype not in self.DTYPES:
+            return f"has no {task.dtype}; valid: {', '.join(self.DTYPES)}"
+        if task.tracks and task.method not in self.TRACKED:
+            return f"its {task.method} norm keeps no running statistics"
+        return None
+
     def unsupported(self, task: Task, shape: Tuple[int, ...]) -> Optional[str]:
-        """None if the backend can compute ``task`` for an x of ``shape``, or a sentence that says why not."""
+        """None, or a sentence that says why the adapter cannot compute ``task`` for an x of ``shape``."""
+        return self.lacks(task)
+
+    def refuses(self, task: Task, shape: Tuple[int, ...]) -> Optional[str]:
+        """None, or why the framework raises for ``task``. It is called all the same: it has to raise."""
+        return None
 
     def from_numpy(self, tagged: Tagged) -> Any:
         """The framework's array; it may share the memory of the data, which nobody else uses."""
+        raise NotImplementedError
 
     def to_numpy(self, value: Any) -> Tagged:
         """The data of a framework's array, finished computing; NotAnArrayError if it is none."""
+        raise NotImplementedError
 
     def as_function(self, value: Any) -> Function:
         """A user's callable as a function of (x, weight, bias), such as a torch.nn.Module's."""
+        function: Function = value
+        return function
 
     def compiled(self, function: Function, static: Dict[str, Any]) -> Function:
         """``function`` of arrays alone, as the framework's users would run it."""
+        return lambda *arrays, **named: function(*arrays, **named, **static)
 
     def differentiate(
         self,
@@ -85,6 +119,7 @@ class Backend(Protocol):
         What it returned; the gradients by name, None where the framework cannot differentiate it at all;
         and the error where it tried and failed.
         """
+        return self.compiled(function, static)(*arrays, **named), None, None
 
 
 def laid_out(array: np.ndarray[Any, Any], layout: str) -> np.ndarray[Any, Any]:

@@ -10,7 +10,7 @@ import hashlib
 import json
 import os
 import platform
-from typing import Any, Dict, List, Optional, Tuple
+from typing import Any, Dict, List, Mapping, Optional, Tuple
 
 import jax
 import jax.numpy as jnp
@@ -18,41 +18,18 @@ import numpy as np
 
 from normcheck.backends._base import (
     GRADIENTS,
+    Backend,
     Differentiated,
     Function,
     NotAnArrayError,
     Tagged,
     Task,
+    UnavailableError,
     flattened,
     same_groups,
 )
 
 Array = Any  # jax.Array
-
-
-def environment() -> Dict[str, Any]:
-    """JAX on its default device; float64 is switched on for float64 cases only.
-
-    Compiled programs are kept between runs by JAX's own persistent cache: compiling is nearly all that
-    the cases cost.
-    """
-    device = jax.devices()[0]
-    cache = _cache_directory()
-    if cache is not None:
-        for name, value in (
-            ("jax_compilation_cache_dir", cache),
-            ("jax_persistent_cache_min_compile_time_secs", 0),
-            ("jax_persistent_cache_min_entry_size_bytes", -1),
-        ):
-            jax.config.update(name, value)  # type: ignore[no-untyped-call]
-    return {
-        "version": jax.__version__,
-        "device": device.platform,
-        "threads": "XLA's own pool",
-        "deterministic": True,
-        "jit": True,
-        "x64": "float64 cases only",
-    }
 
 
 def _cache_directory() -> Optional[str]:
@@ -80,63 +57,6 @@ def _processor() -> str:
     except OSError:
         lines = []
     return "".join(sorted(set(lines))) or platform.processor()
-
-
-def configure(task: Task) -> None:
-    """Without x64, JAX would turn float64 into float32 and say nothing."""
-    jax.config.update("jax_enable_x64", task.dtype == "float64")  # type: ignore[no-untyped-call]
-
-
-def unsupported(task: Task, shape: Tuple[int, ...]) -> Optional[str]:
-    """JAX computes every case."""
-    return None
-
-
-def from_numpy(tagged: Tagged) -> Array:
-    """A copy on the default device: JAX arrays never change, so they must not share memory that may."""
-    dtype, data = tagged
-    return jnp.array(data.view(jnp.bfloat16) if dtype == "bfloat16" else data, copy=True)
-
-
-def to_numpy(value: Any) -> Tagged:
-    """The array's data, once it is computed."""
-    if not isinstance(value, (jax.Array, np.ndarray, np.generic)):
-        raise NotAnArrayError(f"is a {type(value).__name__}, not a jax.Array")
-    array = np.asarray(value)
-    if array.dtype.name == "bfloat16":
-        return "bfloat16", array.view(np.uint16)
-    return array.dtype.name, array
-
-
-def as_function(value: Any) -> Function:
-    """A function is what it is."""
-    function: Function = value
-    return function
-
-
-def compiled(function: Function, static: Dict[str, Any]) -> Function:
-    """The jitted function; a user's own is not jitted for them, as they may or may not want that."""
-    if function not in METHODS.values():
-        return lambda *arrays, **named: function(*arrays, **named, **static)
-    traced, fixed = _separated(static)
-    jitted = _jitted(function, fixed)
-    return lambda *arrays, **named: jitted(*arrays, **named, **traced)
-
-
-def differentiate(
-    function: Function, static: Dict[str, Any], arrays: List[Any], named: Dict[str, Any], grad_y: Array
-) -> Differentiated:
-    """jax.vjp, from y back to x, weight and bias; jitted together with the function if that is ours."""
-    if function in METHODS.values():
-        traced, fixed = _separated(static)
-        returned, found = _jitted_vjp(function, fixed)(arrays, {**named, **traced}, grad_y)
-    else:
-        try:
-            returned, found = _vjp(functools.partial(function, **static), arrays, named, grad_y)
-        except Exception as error:  # an answer about the gradients, if it can be called without them
-            return function(*arrays, **named, **static), {}, error
-    present = {name: g for name, g, a in zip(GRADIENTS, found, arrays) if a is not None}
-    return returned, present, None
 
 
 def _separated(static: Dict[str, Any]) -> Tuple[Dict[str, Any], str]:
@@ -302,3 +222,91 @@ METHODS: Dict[str, Function] = {
     "instance": instance_norm,
     "group": group_norm,
 }
+
+
+class Jax(Backend):
+    """JAX's arrays; the functions of METHODS are jitted, forward and backward, unless ``[jit=False]``."""
+
+    METHODS: Mapping[str, Function] = METHODS
+
+    def __init__(self, options: Mapping[str, str], device: str = "cpu") -> None:
+        """Compiled programs are kept between runs by JAX's own persistent cache: compiling is nearly all that
+        the cases cost.
+        """
+        self.options, self.device = dict(options), device
+        self.jit = self.options.get("jit", "True") == "True"
+        platform_name, _, index = device.partition(":")
+        try:
+            self._device = jax.devices(platform_name)[int(index or 0)]
+        except Exception as error:
+            raise UnavailableError(f"JAX has no device {device!r} here: {error}") from error
+        cache = _cache_directory()
+        if cache is not None:
+            for name, value in (
+                ("jax_compilation_cache_dir", cache),
+                ("jax_persistent_cache_min_compile_time_secs", 0),
+                ("jax_persistent_cache_min_entry_size_bytes", -1),
+            ):
+                jax.config.update(name, value)  # type: ignore[no-untyped-call]
+
+    def environment(self) -> Dict[str, Any]:
+        """Version and settings; float64 is switched on for float64 cases only."""
+        return {
+            "version": jax.__version__,
+            "device": self._device.platform,
+            "threads": "XLA's own pool",
+            "deterministic": True,
+            "jit": self.jit,
+            "x64": "float64 cases only",
+        }
+
+    def configure(self, task: Task) -> None:
+        """Without x64, JAX would turn float64 into float32 and say nothing."""
+        jax.config.update("jax_enable_x64", task.dtype == "float64")  # type: ignore[no-untyped-call]
+
+    def from_numpy(self, tagged: Tagged) -> Array:
+        """A copy on the device: JAX arrays never change, so they must not share memory that may."""
+        dtype, data = tagged
+        array = data.view(jnp.bfloat16) if dtype == "bfloat16" else data
+        return jnp.array(array, copy=True, device=self._device)
+
+    def to_numpy(self, value: Any) -> Tagged:
+        """The array's data, once it is computed."""
+        if not isinstance(value, (jax.Array, np.ndarray, np.generic)):
+            raise NotAnArrayError(f"is a {type(value).__name__}, not a jax.Array")
+        array = np.asarray(value)
+        if array.dtype.name == "bfloat16":
+            return "bfloat16", array.view(np.uint16)
+        return array.dtype.name, array
+
+    def _jits(self, function: Function) -> bool:
+        """A user's own function is not jitted for them, as they may or may not want that."""
+        return self.jit and function in self.METHODS.values()
+
+    def compiled(self, function: Function, static: Dict[str, Any]) -> Function:
+        """The jitted function."""
+        if not self._jits(function):
+            return super().compiled(function, static)
+        traced, fixed = _separated(static)
+        jitted = _jitted(function, fixed)
+        return lambda *arrays, **named: jitted(*arrays, **named, **traced)
+
+    def differentiate(
+        self,
+        function: Function,
+        static: Dict[str, Any],
+        arrays: List[Any],
+        named: Dict[str, Any],
+        grad_y: Array,
+    ) -> Differentiated:
+        """jax.vjp, from y back to x, weight and bias; jitted together with the function if that is ours."""
+        if self._jits(function):
+            traced, fixed = _separated(static)
+            returned, found = _jitted_vjp(function, fixed)(arrays, {**named, **traced}, grad_y)
+        else:
+            try:
+                returned, found = _vjp(functools.partial(function, **static), arrays, named, grad_y)
+            except Exception as error:  # an answer about the gradients, if it can be called without them
+                return function(*arrays, **named, **static), {}, error
+        present = {name: g for name, g, a in zip(GRADIENTS, found, arrays) if a is not None}
+        return returned, present, None

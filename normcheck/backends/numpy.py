@@ -12,71 +12,17 @@ from typing import Any, Callable, Dict, List, Optional, Tuple
 import numpy as np
 
 from normcheck.backends._base import (
+    Backend,
     Differentiated,
     Function,
     NotAnArrayError,
     Tagged,
-    Task,
     flattened,
     same_groups,
 )
 
 Array = Any  # numpy.ndarray; spelled so that every NumPy from 1.21 on can run this
 View = Tuple[List[Array], Callable[[List[Array]], Array]]  # rows, and how to bring them back
-
-
-def environment() -> Dict[str, Any]:
-    """NumPy has no settings that affect these sums: it adds pairwise, on one thread."""
-    return {"version": np.__version__, "device": "cpu", "threads": 1, "deterministic": True}
-
-
-def configure(task: Task) -> None:
-    """Nothing to prepare."""
-
-
-def unsupported(task: Task, shape: Tuple[int, ...]) -> Optional[str]:
-    """NumPy computes every case."""
-    return None
-
-
-def from_numpy(tagged: Tagged) -> Array:
-    """The array itself; bfloat16 as ml_dtypes has it."""
-    dtype, data = tagged
-    if dtype != "bfloat16":
-        return data
-    import ml_dtypes
-
-    return data.view(ml_dtypes.bfloat16)
-
-
-def to_numpy(value: Any) -> Tagged:
-    """The array itself, with its dtype's name."""
-    if not isinstance(value, (np.ndarray, np.generic)):
-        raise NotAnArrayError(f"is a {type(value).__name__}, not a numpy array")
-    array = np.asarray(value)
-    name = array.dtype.name
-    return name, array.view(np.uint16) if name == "bfloat16" else array
-
-
-def as_function(value: Any) -> Function:
-    """A function is what it is."""
-    function: Function = value
-    return function
-
-
-def compiled(function: Function, static: Dict[str, Any]) -> Function:
-    """NumPy runs what is written."""
-    return lambda *arrays, **named: function(*arrays, **named, **static)
-
-
-def differentiate(
-    function: Function, static: Dict[str, Any], arrays: List[Any], named: Dict[str, Any], grad_y: Array
-) -> Differentiated:
-    """The gradients of the functions of this module; NumPy itself cannot differentiate a user's."""
-    returned = function(*arrays, **named, **static)
-    if function not in _VIEWS:
-        return returned, None, None
-    return returned, _gradients(_VIEWS[function], static, arrays, named, grad_y), None
 
 
 def _batch_view(x: Array, *, channel_axis: int = 1, **_: Any) -> View:
@@ -290,3 +236,44 @@ _VIEWS: Dict[Function, Callable[..., View]] = {
     instance_norm: _instance_view,
     group_norm: _group_view,
 }
+
+
+class NumPy(Backend):
+    """NumPy's arrays; a user's function is called as it is, without gradients."""
+
+    METHODS = METHODS
+
+    def environment(self) -> Dict[str, Any]:
+        """NumPy has no settings that affect these sums: it adds pairwise, on one thread."""
+        return {"version": np.__version__, "device": "cpu", "threads": 1, "deterministic": True}
+
+    def from_numpy(self, tagged: Tagged) -> Array:
+        """The array itself; bfloat16 as ml_dtypes has it."""
+        dtype, data = tagged
+        if dtype != "bfloat16":
+            return data
+        import ml_dtypes
+
+        return data.view(ml_dtypes.bfloat16)
+
+    def to_numpy(self, value: Any) -> Tagged:
+        """The array itself, with its dtype's name."""
+        if not isinstance(value, (np.ndarray, np.generic)):
+            raise NotAnArrayError(f"is a {type(value).__name__}, not a numpy array")
+        array = np.asarray(value)
+        name = array.dtype.name
+        return name, array.view(np.uint16) if name == "bfloat16" else array
+
+    def differentiate(
+        self,
+        function: Function,
+        static: Dict[str, Any],
+        arrays: List[Any],
+        named: Dict[str, Any],
+        grad_y: Array,
+    ) -> Differentiated:
+        """The gradients of the functions of this module; NumPy itself cannot differentiate a user's."""
+        returned = function(*arrays, **named, **static)
+        if function not in _VIEWS:
+            return returned, None, None
+        return returned, _gradients(_VIEWS[function], static, arrays, named, grad_y), None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Dict, List, Optional, Tuple
+from typing import Any, Dict, List, Mapping, Optional, Tuple
 
 import numpy as np
 import torch
@@ -10,101 +10,18 @@ import torch.nn.functional as F  # noqa: N812 (PyTorch's own name for it)
 
 from normcheck.backends._base import (
     GRADIENTS,
+    Backend,
     Differentiated,
     Function,
     NotAnArrayError,
     Tagged,
     Task,
+    UnavailableError,
     equal_contiguous,
     same_groups,
 )
 
 Tensor = torch.Tensor
-
-
-def environment() -> Dict[str, Any]:
-    """One thread, so that sums do not depend on the number of cores; no TF32; deterministic kernels."""
-    torch.set_num_threads(1)
-    # The same as use_deterministic_algorithms, which imports the compiler and doubles the time of `import torch`.
-    torch.set_deterministic_debug_mode("warn")
-    torch.backends.cuda.matmul.allow_tf32 = False
-    torch.backends.cudnn.allow_tf32 = False
-    return {
-        "version": torch.__version__,
-        "device": "cpu",
-        "threads": torch.get_num_threads(),
-        "deterministic": torch.are_deterministic_algorithms_enabled(),
-        "tf32": torch.backends.cudnn.allow_tf32,
-    }
-
-
-def configure(task: Task) -> None:
-    """Nothing to prepare: PyTorch computes in the dtype of its tensors."""
-
-
-def unsupported(task: Task, shape: Tuple[int, ...]) -> Optional[str]:
-    """PyTorch's batch and instance norm refuse statistic sets of one element, and its instance norm none at all."""
-    channels = shape[task.params.get("channel_axis", 1)]
-    elements = int(np.prod(shape)) // channels
-    trains = task.mode == "train" or task.steps > 0 or not task.tracks
-    if task.method == "batch" and elements == 1 and trains:
-        return "torch batch_norm refuses one value per channel"
-    if task.method == "instance" and shape[0] == 0:
-        return "torch instance_norm refuses an empty batch"
-    if task.method == "instance" and elements == shape[0] and trains:
-        return "torch instance_norm refuses one spatial element"
-    if task.method == "group":
-        groups = same_groups(task.params, channels)
-        if any(elements * len(group) == 1 for group in groups):
-            return "torch group_norm refuses one value per group"
-    return None
-
-
-def from_numpy(tagged: Tagged) -> Tensor:
-    """A tensor that shares the memory of the data."""
-    dtype, data = tagged
-    if dtype == "bfloat16":
-        return torch.from_numpy(data.view(np.int16)).view(torch.bfloat16)
-    return torch.from_numpy(data)
-
-
-def to_numpy(value: Any) -> Tagged:
-    """The tensor's data; bfloat16, which NumPy does not have, as 16-bit integers."""
-    if not isinstance(value, torch.Tensor):
-        raise NotAnArrayError(f"is a {type(value).__name__}, not a torch.Tensor")
-    tensor = value.detach().cpu()
-    if tensor.dtype == torch.bfloat16:
-        return "bfloat16", tensor.contiguous().view(torch.int16).numpy().view(np.uint16)
-    array = tensor.resolve_conj().resolve_neg().numpy()
-    return array.dtype.name, array
-
-
-def as_function(value: Any) -> Function:
-    """A torch.nn.Module as a function of the parameters that it holds; anything else is what it is."""
-    return _ModuleFunction(value) if isinstance(value, torch.nn.Module) else value
-
-
-def compiled(function: Function, static: Dict[str, Any]) -> Function:
-    """PyTorch runs eagerly."""
-    return lambda *arrays, **named: function(*arrays, **named, **static)
-
-
-def differentiate(
-    function: Function, static: Dict[str, Any], arrays: List[Any], named: Dict[str, Any], grad_y: Tensor
-) -> Differentiated:
-    """Autograd, from y back to x, weight and bias."""
-    leaves = {name: array.requires_grad_() for name, array in zip(GRADIENTS, arrays) if array is not None}
-    returned = function(*arrays, **named, **static)
-    y = returned[0] if isinstance(returned, tuple) and returned else returned
-    try:
-        if y.shape != grad_y.shape:
-            raise ValueError(f"y has shape {tuple(y.shape)}, its gradient {tuple(grad_y.shape)}")
-        # The gradient of Σ y·grad_y with respect to y is grad_y, exactly. Passing grad_y to autograd.grad
-        # instead would import half of torch.fx and SymPy, a quarter of the time of `import torch`.
-        found = torch.autograd.grad((y * grad_y).sum(), list(leaves.values()), allow_unused=True)
-    except Exception as error:  # whatever the user's backward raises is an answer about the gradients
-        return returned, {}, error
-    return returned, dict(zip(leaves, found)), None
 
 
 class _ModuleFunction:
@@ -244,3 +161,96 @@ METHODS: Dict[str, Function] = {
     "instance": instance_norm,
     "group": group_norm,
 }
+
+
+class Torch(Backend):
+    """PyTorch's tensors, run eagerly, and autograd."""
+
+    METHODS = METHODS
+
+    def __init__(self, options: Mapping[str, str], device: str = "cpu") -> None:
+        """One thread, so that sums do not depend on the number of cores; no TF32; deterministic kernels."""
+        self.options, self.device = dict(options), device
+        torch.set_num_threads(1)
+        # The same as use_deterministic_algorithms, which imports the compiler and doubles the time of `import torch`.
+        torch.set_deterministic_debug_mode("warn")
+        torch.backends.cuda.matmul.allow_tf32 = False
+        torch.backends.cudnn.allow_tf32 = False
+        try:
+            self._device = torch.device(device)
+            torch.empty(1, device=self._device)
+        except (
+            Exception
+        ) as error:  # RuntimeError, AssertionError, NotImplementedError: it depends on the device
+            raise UnavailableError(f"torch has no device {device!r} here: {error}") from error
+
+    def environment(self) -> Dict[str, Any]:
+        """Version and settings."""
+        on_gpu = self._device.type == "cuda"
+        return {
+            "version": torch.__version__,
+            "device": torch.cuda.get_device_name(self._device) if on_gpu else self.device,
+            "threads": torch.get_num_threads(),
+            "deterministic": torch.are_deterministic_algorithms_enabled(),
+            "tf32": torch.backends.cudnn.allow_tf32,
+        }
+
+    def refuses(self, task: Task, shape: Tuple[int, ...]) -> Optional[str]:
+        """PyTorch's batch and instance norm refuse statistic sets of one element, and its instance norm none at all."""
+        channels = shape[task.params.get("channel_axis", 1)]
+        elements = int(np.prod(shape)) // channels
+        trains = task.mode == "train" or task.steps > 0 or not task.tracks
+        if task.method == "batch" and elements == 1 and trains:
+            return "torch batch_norm refuses one value per channel"
+        if task.method == "instance" and shape[0] == 0:
+            return "torch instance_norm refuses an empty batch"
+        if task.method == "instance" and elements == shape[0] and trains:
+            return "torch instance_norm refuses one spatial element"
+        if task.method == "group":
+            groups = same_groups(task.params, channels)
+            if any(elements * len(group) == 1 for group in groups):
+                return "torch group_norm refuses one value per group"
+        return None
+
+    def from_numpy(self, tagged: Tagged) -> Tensor:
+        """A tensor on the device; on the CPU it shares the memory of the data."""
+        dtype, data = tagged
+        if dtype == "bfloat16":
+            return torch.from_numpy(data.view(np.int16)).view(torch.bfloat16).to(self._device)
+        return torch.from_numpy(data).to(self._device)
+
+    def to_numpy(self, value: Any) -> Tagged:
+        """The tensor's data; bfloat16, which NumPy does not have, as 16-bit integers."""
+        if not isinstance(value, torch.Tensor):
+            raise NotAnArrayError(f"is a {type(value).__name__}, not a torch.Tensor")
+        tensor = value.detach().cpu()
+        if tensor.dtype == torch.bfloat16:
+            return "bfloat16", tensor.contiguous().view(torch.int16).numpy().view(np.uint16)
+        array = tensor.resolve_conj().resolve_neg().numpy()
+        return array.dtype.name, array
+
+    def as_function(self, value: Any) -> Function:
+        """A torch.nn.Module as a function of the parameters that it holds; anything else is what it is."""
+        return _ModuleFunction(value) if isinstance(value, torch.nn.Module) else value
+
+    def differentiate(
+        self,
+        function: Function,
+        static: Dict[str, Any],
+        arrays: List[Any],
+        named: Dict[str, Any],
+        grad_y: Tensor,
+    ) -> Differentiated:
+        """Autograd, from y back to x, weight and bias."""
+        leaves = {name: array.requires_grad_() for name, array in zip(GRADIENTS, arrays) if array is not None}
+        returned = self.compiled(function, static)(*arrays, **named)
+        y = returned[0] if isinstance(returned, tuple) and returned else returned
+        try:
+            if y.shape != grad_y.shape:
+                raise ValueError(f"y has shape {tuple(y.shape)}, its gradient {tuple(grad_y.shape)}")
+            # The gradient of Σ y·grad_y with respect to y is grad_y, exactly. Passing grad_y to autograd.grad
+            # instead would import half of torch.fx and SymPy, a quarter of the time of `import torch`.
+            found = torch.autograd.grad((y * grad_y).sum(), list(leaves.values()), allow_unused=True)
+        except Exception as error:  # whatever the user's backward raises is an answer about the gradients
+            return returned, {}, error
+        return returned, dict(zip(leaves, found)), None

@@ -19,8 +19,15 @@ from typing import Any, Dict, List, Optional, Tuple
 
 import numpy as np
 
-from normcheck.backends import BUILTIN
-from normcheck.backends._base import GRADIENTS, Backend, NotAnArrayError, Tagged, Task, laid_out
+from normcheck.backends._base import (
+    GRADIENTS,
+    Backend,
+    NotAnArrayError,
+    Tagged,
+    Task,
+    UnavailableError,
+    laid_out,
+)
 from normcheck.worker import frames, target
 
 PARAMETERS = ("weight", "bias")
@@ -47,14 +54,16 @@ class Worker:
         shape = inputs["x"][1].shape
         state: Tuple[str, ...] = STATE if task.tracks else ()
         if self.own is None:
-            function, static = self.backend.METHODS[task.method], target.own_keywords(task)
+            function, static = self.backend.METHODS.get(task.method), target.own_keywords(task)
             reason = self.backend.unsupported(task, shape)
+            if reason is None and (reason := self.backend.refuses(task, shape)) is not None:
+                return self._refusal(task, reason, function, static, state, inputs)
         else:
             function = self.own
             channels = shape[task.params.get("channel_axis", 1)]
             static, state, reason = target.keywords(function, task, channels)
         if reason is not None:
-            return self._refusal(task, reason, function, static, state, inputs)
+            return {"status": "unsupported", "message": reason}
         reply = self._call(task, function, static, state, inputs)
         again = self._call(task, function, static, state, inputs)
         reply["unsteady"] = [
@@ -78,16 +87,13 @@ class Worker:
         state: Tuple[str, ...],
         inputs: Inputs,
     ) -> Reply:
-        """A case that cannot be put to the function; a framework's own refusal is put to the test."""
-        if self.own is None:
-            try:
-                self._call(task, function, static, state, inputs)
-            except Exception as error:
-                reason = f"{reason}: {target.summary(error)}"
-            else:
-                message = f"was known to refuse this case but did not: {reason}"
-                return {"status": "error", "message": message, "traceback": ""}
-        return {"status": "unsupported", "message": reason}
+        """A case that the framework refuses, which is put to the test."""
+        try:
+            self._call(task, function, static, state, inputs)
+        except Exception as error:
+            return {"status": "unsupported", "message": f"{reason}: {target.summary(error)}"}
+        message = f"was known to refuse this case but did not: {reason}"
+        return {"status": "error", "message": message, "traceback": ""}
 
     def _call(
         self, task: Task, function: Any, static: Dict[str, Any], state: Tuple[str, ...], inputs: Inputs
@@ -224,8 +230,11 @@ def _serve(sock: socket.socket, directory: str, spec: Dict[str, Any]) -> None:
     inbox: queue.SimpleQueue[Any] = queue.SimpleQueue()
     threading.Thread(target=_listen, args=(sock, directory, inbox), daemon=True).start()
     try:
-        backend: Any = importlib.import_module(BUILTIN[spec["host"]].module)
+        backend = _adapter(spec)
         environment = backend.environment()
+    except UnavailableError as error:
+        frames.send(sock, {"kind": "unavailable", "message": str(error)})
+        return
     except Exception as error:  # a framework that cannot be imported, for whatever reason
         reason = f"{spec['host']} cannot be imported: {target.summary(error)}"
         frames.send(sock, {"kind": "unavailable", "message": reason})
@@ -248,6 +257,13 @@ def _serve(sock: socket.socket, directory: str, spec: Dict[str, Any]) -> None:
         frames.send(
             sock, {"kind": "result", "number": header["number"], **reply}, frames.pack(outputs, directory)
         )
+
+
+def _adapter(spec: Dict[str, Any]) -> Backend:
+    """The adapter that the parent's registry names, ``module:class``."""
+    module, _, attribute = spec["adapter"].partition(":")
+    adapter: Backend = getattr(importlib.import_module(module), attribute)(spec["options"], spec["device"])
+    return adapter
 
 
 def _answer(worker: Worker, task: Task, inputs: Dict[str, Tagged]) -> Dict[str, Any]:

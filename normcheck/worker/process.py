@@ -27,6 +27,7 @@ _THEIRS_ONLY = re.compile(
     rf'^  File "(?:{_PACKAGE}/(?:worker|backends)/|<frozen runpy>).*\n|^\n?Extension modules: .*\n?',
     re.MULTILINE,
 )
+_OURS_ALONE = frozenset({"PYTHONPATH", "PYTHONHOME", "PYTHONSTARTUP", "VIRTUAL_ENV", "__PYVENV_LAUNCHER__"})
 _OUR_THREAD = re.compile(r'^Thread 0x\S+ .*\n(?:  File ".*threading\.py".*\n)+\n?', re.MULTILINE)
 
 
@@ -39,11 +40,8 @@ class WorkerProcess:
     def __init__(self, spec: BackendSpec, directory: str) -> None:
         self.socket, theirs = socket.socketpair()
         self._printed = tempfile.TemporaryFile(dir=directory, buffering=0)  # noqa: SIM115 (outlives this)
-        said = json.dumps({"host": spec.host, "target": spec.target})
-        command = [
-            *(sys.executable, "-P", "-u", "-X", "faulthandler", "-m", "normcheck.worker"),
-            *(str(theirs.fileno()), directory, said),
-        ]
+        said = json.dumps(spec.for_worker())
+        command = [*_interpreter(spec, directory), str(theirs.fileno()), directory, said]
         with theirs:
             self._process = subprocess.Popen(
                 command,
@@ -52,7 +50,7 @@ class WorkerProcess:
                 stderr=self._printed,
                 pass_fds=[theirs.fileno()],
                 start_new_session=True,
-                env=_environment(),
+                env=_environment(foreign=spec.python is not None),
             )
         self.started = time.monotonic()
 
@@ -83,10 +81,41 @@ class WorkerProcess:
         return _OUR_THREAD.sub("", _THEIRS_ONLY.sub("", text.replace("\x00", "")))
 
 
-def _environment() -> dict[str, str]:
-    """The environment of a worker: ours, and where to find normcheck if it is not installed."""
+# Another interpreter finds normcheck, and nothing else of ours, in a directory that holds a link to it. It may be
+# older than the option -P, which keeps the current directory off the path, so that is done by hand.
+_FOREIGN = """
+import sys
+sys.path[0] = sys.argv.pop(1)
+try:
+    import numpy
+except ImportError as error:
+    sys.exit("normcheck: {} needs NumPy to host a backend: {}".format(sys.executable, error))
+from normcheck.worker.__main__ import main
+main()
+"""
+
+
+def _interpreter(spec: BackendSpec, directory: str) -> list[str]:
+    """The command that becomes a worker once it has its arguments."""
+    if spec.python is None:
+        return [sys.executable, "-P", "-u", "-X", "faulthandler", "-m", "normcheck.worker"]
+    package = Path(__file__).parents[1]
+    place = Path(directory, "import")
+    place.mkdir(exist_ok=True)
+    with contextlib.suppress(FileExistsError):
+        (place / package.name).symlink_to(package, target_is_directory=True)
+    return [spec.python, "-u", "-B", "-X", "faulthandler", "-c", _FOREIGN, str(place)]
+
+
+def _environment(*, foreign: bool) -> dict[str, str]:
+    """The environment of a worker: ours, and where to find normcheck if it is not installed.
+
+    Another interpreter does not get what was meant for this one.
+    """
     root = str(Path(__file__).parents[2])
     environment = dict(os.environ)
+    if foreign:
+        return {name: value for name, value in environment.items() if name not in _OURS_ALONE}
     if root not in (sysconfig.get_path("purelib"), sysconfig.get_path("platlib")):
         inherited = environment.get("PYTHONPATH")
         environment["PYTHONPATH"] = f"{root}{os.pathsep}{inherited}" if inherited else root
