@@ -28,16 +28,32 @@ class Entry(NamedTuple):
     default: bool = False
 
 
+def _entry(
+    adapter: str, requires: str, extra: str, *, default: bool = False, **options: Tuple[str, ...]
+) -> Entry:
+    """An adapter in this package, installed with one of normcheck's extras."""
+    install = f"pip install 'normcheck[{extra}]'" if extra else f"pip install {requires}"
+    return Entry(f"normcheck.backends.{adapter}", requires, install, options, default)
+
+
 BUILTIN: Dict[str, Entry] = {
-    "numpy": Entry("normcheck.backends.numpy:NumPy", "numpy", "pip install numpy", default=True),
-    "torch": Entry("normcheck.backends.torch:Torch", "torch", "pip install 'normcheck[torch]'", default=True),
-    "jax": Entry(
-        "normcheck.backends.jax:Jax",
-        "jax",
-        "pip install 'normcheck[jax]'",
-        {"jit": BOOLEAN},
-        default=True,
-    ),
+    "numpy": _entry("numpy:NumPy", "numpy", "", default=True),
+    "torch": _entry("torch:Torch", "torch", "torch", default=True),
+    "jax": _entry("jax:Jax", "jax", "jax", default=True, jit=BOOLEAN),
+    "torch.nn": _entry("torch_nn:TorchModules", "torch", "torch"),
+    "torch.compile": _entry("torch_compile:TorchCompile", "torch", "torch"),
+    "torch.channels_last": _entry("torch_channels_last:TorchChannelsLast", "torch", "torch"),
+    "torch.decomp": _entry("torch_decomp:TorchDecompositions", "torch", "torch"),
+    "flax.linen": _entry("flax_linen:FlaxLinen", "flax", "flax", use_fast_variance=BOOLEAN),
+    "flax.nnx": _entry("flax_nnx:FlaxNNX", "flax", "flax", use_fast_variance=BOOLEAN),
+    "equinox": _entry("equinox:Equinox", "equinox", "equinox", mode=("ema", "batch")),
+    "haiku": _entry("haiku:Haiku", "haiku", "haiku"),
+    "keras": _entry("keras:Keras", "keras", "keras", backend=("jax", "torch", "numpy", "tensorflow")),
+    "tensorflow": _entry("tensorflow:TensorFlow", "tensorflow", "tensorflow"),
+    "onnxruntime": _entry("onnxruntime:OnnxRuntime", "onnxruntime", "onnxruntime", opset=("21", "18")),
+    "onnx.reference": _entry("onnx_reference:OnnxReference", "onnx", "onnx", opset=("21", "18")),
+    "tinygrad": _entry("tinygrad:Tinygrad", "tinygrad", "tinygrad"),
+    "mlx": _entry("mlx:Mlx", "mlx", "mlx"),
 }
 DEFAULT = tuple(name for name, entry in BUILTIN.items() if entry.default)
 
