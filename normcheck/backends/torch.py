@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Dict, List, Mapping, Optional, Tuple
+from typing import Any, Callable, Dict, List, Mapping, Optional, Tuple
 
 import numpy as np
 import torch
@@ -140,15 +140,26 @@ def group_norm(
     """``torch.nn.functional.group_norm``; for groups that it cannot have, one call for each, put together."""
     x = x.movedim(channel_axis, 1)
     split = same_groups({"num_groups": num_groups, "groups": groups}, x.shape[1])
-    if equal_contiguous(split):
-        y = F.group_norm(x, len(split), weight, bias, eps)
-    else:
-        parts = [
-            F.group_norm(x[:, group], 1, _taken(weight, group), _taken(bias, group), eps) for group in split
-        ]
-        order = torch.tensor([channel for group in split for channel in group])
-        y = torch.cat(parts, dim=1)[:, order.argsort()]
+
+    def call(part: Tensor, w: Optional[Tensor], b: Optional[Tensor], number: int) -> Tensor:
+        return F.group_norm(part, number, w, b, eps)
+
+    native = equal_contiguous(split)
+    y = call(x, weight, bias, len(split)) if native else in_groups(call, x, weight, bias, split)
     return y.movedim(1, channel_axis)
+
+
+def in_groups(
+    call: Callable[..., Tensor],
+    x: Tensor,
+    weight: Optional[Tensor],
+    bias: Optional[Tensor],
+    groups: List[List[int]],
+) -> Tensor:
+    """``call(x, weight, bias, 1)`` for the channels of each group, put together in the order of the channels."""
+    parts = [call(x[:, group], _taken(weight, group), _taken(bias, group), 1) for group in groups]
+    order = torch.tensor([channel for group in groups for channel in group], device=x.device)
+    return torch.cat(parts, dim=1)[:, order.argsort()]
 
 
 def _taken(parameter: Optional[Tensor], group: List[int]) -> Optional[Tensor]:

@@ -1,0 +1,49 @@
+"""PyTorch with x and its gradient in channels-last memory, for which it has other kernels."""
+
+from __future__ import annotations
+
+from typing import Any, Dict, List, Optional, Tuple
+
+import torch
+
+from normcheck.backends._base import Differentiated, Function, Task
+from normcheck.backends.torch import Torch
+
+Tensor = torch.Tensor
+FORMATS = {4: torch.channels_last, 5: torch.channels_last_3d}
+
+
+class TorchChannelsLast(Torch):
+    """The functions of ``torch``; an x whose channel axis is the last one lies like that already."""
+
+    def environment(self) -> Dict[str, Any]:
+        """Version and settings."""
+        return {**super().environment(), "memory_format": "channels_last"}
+
+    def unsupported(self, task: Task, shape: Tuple[int, ...]) -> Optional[str]:
+        """Memory formats are for images and volumes."""
+        if len(shape) not in FORMATS:
+            return f"channels_last is a memory format of 4 or 5 axes, x has {len(shape)}"
+        return super().unsupported(task, shape)
+
+    def compiled(self, function: Function, static: Dict[str, Any]) -> Function:
+        """Called with x in the memory format."""
+        last = static.get("channel_axis", 1) != 1
+        return lambda x, *rest, **named: function(x if last else _formatted(x), *rest, **named, **static)
+
+    def differentiate(
+        self,
+        function: Function,
+        static: Dict[str, Any],
+        arrays: List[Any],
+        named: Dict[str, Any],
+        grad_y: Tensor,
+    ) -> Differentiated:
+        """Autograd; the incoming gradient lies like x, as it does in a network of such layers."""
+        if static.get("channel_axis", 1) == 1:
+            arrays, grad_y = [_formatted(arrays[0]), *arrays[1:]], _formatted(grad_y)
+        return super().differentiate(function, static, arrays, named, grad_y)
+
+
+def _formatted(x: Tensor) -> Tensor:
+    return x.contiguous(memory_format=FORMATS[x.ndim])
