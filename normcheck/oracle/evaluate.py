@@ -95,7 +95,7 @@ def evaluate(
         trained = int(not running) if steps is None else steps
         state = _state(inputs, blocks, momentum, trained, precise)
         if running and trained:
-            state = {output: stored(value, _storing(inputs)) for output, value in state.items()}
+            state = {output: stored(value, _held(inputs)) for output, value in state.items()}
         if running:
             centre, spread = (
                 state[o].for_sets(len(rows[0])) for o in (Output.RUNNING_MEAN, Output.RUNNING_VAR)
@@ -137,18 +137,17 @@ def _state(
     if momentum is None or steps == 0:
         return {Output.RUNNING_MEAN: old_mean, Output.RUNNING_VAR: old_var}
     (block,) = blocks  # of the methods that keep them, the partition is one block
-    rounding = _storing(inputs)
+    held = _held(inputs)
     return {
-        Output.RUNNING_MEAN: trained_mean(old_mean, block, momentum, steps, rounding),
-        Output.RUNNING_VAR: trained_var(old_var, block, momentum, steps, rounding),
+        Output.RUNNING_MEAN: trained_mean(old_mean, block, momentum, steps, held),
+        Output.RUNNING_VAR: trained_var(old_var, block, momentum, steps, held),
     }
 
 
-def _storing(inputs: Inputs) -> float:
-    """By how many roundoffs of the sums the running statistics change when they are stored in their dtype."""
+def _held(inputs: Inputs) -> DType:
+    """The dtype in which the running statistics are stored."""
     assert inputs.running_mean is not None  # noqa: S101 (asked of layers that have them)
-    dtype = DType(inputs.running_mean.dtype.name)
-    return dtype.output_roundoff / dtype.unit_roundoff
+    return DType(inputs.running_mean.dtype.name)
 
 
 class _Layer:

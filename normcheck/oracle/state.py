@@ -13,9 +13,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import ml_dtypes
 import numpy as np
 from numpy.typing import NDArray
 
+from normcheck.dtypes import numpy_dtype
+from normcheck.model import DType
 from normcheck.oracle.double_double import DoubleDouble
 from normcheck.oracle.statistics import Array, Real, Running, Standardized, average, high, ldexp, mean
 
@@ -27,24 +30,35 @@ def given(old: NDArray[np.floating], *, precise: bool) -> Running:
     return Running(value=value, cond=np.abs(column), cond2=np.zeros_like(column))
 
 
-def stored(new: Running, rounding: float) -> Running:
-    """The same statistics, each uncertain by ``rounding`` roundoffs more for having been written down."""
-    return replace(new, cond=new.cond + rounding * np.abs(high(new.value)))
+def stored(new: Running, dtype: DType) -> Running:
+    """The same statistics once they are written down in ``dtype``: uncertain by its rounding, in roundoffs of the
+    sums, and infinite where it has no number as large.
+    """
+    value = high(new.value)
+    rounding = dtype.output_roundoff / dtype.unit_roundoff
+    finfo = ml_dtypes.finfo(numpy_dtype(dtype))  # type: ignore[no-untyped-call]
+    fits = ~(np.abs(value) >= float(finfo.max) * (1 + dtype.output_roundoff))
+    return replace(
+        new,
+        value=new.value if fits.all() else _where(fits, new.value, np.copysign(np.inf, value)),
+        cond=np.where(fits, new.cond + rounding * np.abs(value), 0.0),
+        cond2=np.where(fits, new.cond2, 0.0),
+    )
 
 
-def trained_mean(old: Running, block: Standardized, momentum: float, steps: int, rounding: float) -> Running:
+def trained_mean(old: Running, block: Standardized, momentum: float, steps: int, held: DType) -> Running:
     """The running mean after ``steps`` training steps; ``block`` has the rows of one channel C apart.
 
-    ``rounding`` is what storing the statistics costs, in roundoffs of the sums.
+    ``held`` is the dtype in which the statistics are stored.
     """
     channels = len(old.cond)
     scale = np.ldexp(1.0, block.exponent)
     batch = _by_channel(ldexp(block.mean, block.exponent), channels)
     cond = _by_channel(average(np.abs(block.x)) * scale, channels)
-    return _stepped(old, batch, high(cond), np.zeros_like(old.cond), momentum, steps, rounding)
+    return _stepped(old, batch, high(cond), np.zeros_like(old.cond), momentum, steps, held)
 
 
-def trained_var(old: Running, block: Standardized, momentum: float, steps: int, rounding: float) -> Running:
+def trained_var(old: Running, block: Standardized, momentum: float, steps: int, held: DType) -> Running:
     """The running variance, which takes the unbiased one, after ``steps`` training steps."""
     channels, n = len(old.cond), block.x.shape[1]
     scale, x = np.ldexp(1.0, 2 * block.exponent), np.abs(block.x)
@@ -53,18 +67,18 @@ def trained_var(old: Running, block: Standardized, momentum: float, steps: int, 
     batch = _by_channel(ldexp(unbiased, 2 * block.exponent), channels)
     cond = _by_channel(share * 2.0 * average(np.abs(high(block.deviation)) * x) * scale, channels)
     cond2 = _by_channel(share * average(np.square(x)) * scale, channels)
-    return _stepped(old, batch, high(cond), high(cond2), momentum, steps, rounding)
+    return _stepped(old, batch, high(cond), high(cond2), momentum, steps, held)
 
 
 def _stepped(
-    old: Running, batch: Real, cond: Array, cond2: Array, momentum: float, steps: int, rounding: float
+    old: Running, batch: Real, cond: Array, cond2: Array, momentum: float, steps: int, held: DType
 ) -> Running:
     precise = isinstance(batch, DoubleDouble)
     keep: Real = DoubleDouble(np.array([[1.0]])) - momentum if precise else np.array([[1.0 - momentum]])
     new = old
     for step in range(steps):
         if step:
-            new = stored(new, rounding)
+            new = stored(new, held)
         plain = high(keep) * high(new.value) + momentum * high(batch)
         value = _overflown(keep * new.value + batch * momentum, plain)
         new = Running(
@@ -87,5 +101,11 @@ def _overflown(a: Real, plain: Array) -> Real:
     """``a``, infinite where float64 alone says so: the error-free transformations make that NaN."""
     if not isinstance(a, DoubleDouble):
         return a
-    known = np.isfinite(a.hi)
-    return DoubleDouble(np.where(known, a.hi, plain), np.where(known, a.lo, 0.0))
+    return _where(np.isfinite(a.hi), a, plain)
+
+
+def _where(known: NDArray[np.bool_], a: Real, other: Array) -> Real:
+    """``a`` where it is ``known``, ``other`` elsewhere."""
+    if not isinstance(a, DoubleDouble):
+        return np.where(known, a, other)
+    return DoubleDouble(np.where(known, a.hi, other), np.where(known, a.lo, 0.0))

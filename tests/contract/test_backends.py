@@ -9,13 +9,13 @@ import pytest
 
 import normcheck
 from normcheck import fixtures
-from normcheck.backends import BUILTIN
+from normcheck.backends import DEFAULT
 from normcheck.model import EXPECTED, DType, Method, Mode, Output, Report, Verdict
 
 DTYPES = ("float32", "float64")
 
 
-@pytest.fixture(scope="module", params=BUILTIN)
+@pytest.fixture(scope="module", params=DEFAULT)
 def backend(request: pytest.FixtureRequest, requires: Callable[[str], None]) -> str:
     name: str = request.param
     requires(name)

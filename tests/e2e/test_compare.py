@@ -18,14 +18,14 @@ import pytest
 from support import Completed, run_normcheck
 
 from normcheck import fixtures
-from normcheck.backends import BUILTIN
+from normcheck.backends import DEFAULT
 
 QUICK = ["compare", "--method", "layer", "--fixture", "nc", "--backend", "numpy", "--no-gradients"]
 
 
 @pytest.fixture(scope="module")
 def all_backends(requires: Callable[[str], None]) -> None:
-    for name in BUILTIN:
+    for name in DEFAULT:
         requires(name)
 
 
@@ -54,7 +54,7 @@ def test_group_norm_passes_on_every_framework(group_run: Completed, group_report
     assert {"pass"} == {row["verdict"] for row in group_report["results"]}
     summary = group_report["summary"]
     assert ("pass", summary["comparisons"]) == (summary["verdict"], summary["pass"])
-    assert list(BUILTIN) == list(group_report["environment"]["backends"])
+    assert list(DEFAULT) == list(group_report["environment"]["backends"])
 
 
 def test_every_core_case_is_compared_on_every_framework(group_report: dict[str, Any]) -> None:
@@ -62,7 +62,7 @@ def test_every_core_case_is_compared_on_every_framework(group_report: dict[str, 
     core = [fixture for fixture in fixtures.select(["core"]) if "group" in (fixture.methods or {})]
     assert {fixture.name for fixture in core} == {row["fixture"] for row in group_report["results"]}
     assert "group[groups=0,1|2]/documents/float32" in cases
-    expected = {(case, backend) for case in cases for backend in BUILTIN}
+    expected = {(case, backend) for case in cases for backend in DEFAULT}
     assert expected == {(row["case"], row["backend"]) for row in y_of(group_report)}
     assert len(expected) == len(y_of(group_report))
     assert group_report["summary"]["cases"] == len(cases)
@@ -71,7 +71,7 @@ def test_every_core_case_is_compared_on_every_framework(group_report: dict[str, 
 def test_every_two_frameworks_are_within_a_millionth_on_the_documents(group_report: dict[str, Any]) -> None:
     found = [pair for pair in y_of(group_report, "pairs") if "/documents/" in pair["case"]]
     cases = {pair["case"] for pair in found}
-    expected = {(case, *pair) for case in cases for pair in itertools.combinations(BUILTIN, 2)}
+    expected = {(case, *pair) for case in cases for pair in itertools.combinations(DEFAULT, 2)}
     assert expected == {(pair["case"], *pair["backends"]) for pair in found}
     assert "group[groups=0,1|2]/documents/float32" in cases
     assert [] == [pair for pair in found if not pair["max_abs_diff"] < 1e-6]
@@ -89,7 +89,7 @@ def test_the_table_names_every_backend_with_its_version_and_every_case(
 ) -> None:
     done = run("compare", "--method", "group", "--fixture", "documents", "--no-gradients")
     assert 0 == done.returncode
-    for name in BUILTIN:
+    for name in DEFAULT:
         assert name in done.stdout.splitlines()[0]
     assert "documents  groups=0,1|2" in done.stdout
     assert re.search(r"max \|Δ\|.* between backends", done.stdout)

@@ -23,7 +23,7 @@ from typing import Any
 
 import numpy as np
 
-from normcheck.backends import BUILTIN
+from normcheck.backends import BUILTIN, DEFAULT
 from normcheck.backends._base import Task
 from normcheck.comparison import Bound, Judgement, judge
 from normcheck.dtypes import numpy_dtype, tagged, untagged
@@ -42,7 +42,7 @@ SHAPES: tuple[Shape, ...] = (
     *((2, 3, 64, 64), (2, 2, 3, 4, 5), (1, 2, 50_000)),
 )
 JAX_EAGER = "jax eager"
-BACKENDS = (*BUILTIN, JAX_EAGER)
+BACKENDS = (*DEFAULT, JAX_EAGER)
 MAX_ELEMENTS = 200_000
 
 
@@ -223,9 +223,8 @@ def _parameters(
 
 @cache
 def adapter(name: str) -> Any:
-    module = importlib.import_module(BUILTIN["jax" if name == JAX_EAGER else name].module)
-    module.environment()
-    return module
+    module, _, attribute = BUILTIN["jax" if name == JAX_EAGER else name].adapter.partition(":")
+    return getattr(importlib.import_module(module), attribute)({})
 
 
 def computed(backend: str, drawn: Drawn) -> Mapping[str, Array] | None:
