@@ -37,8 +37,10 @@ class _Trial:
     number: int
 
     def concerns(self, spec: BackendSpec) -> bool:
-        """False for one's own implementation, which is of one method, where the law is between two."""
-        return spec.target is None or not self.law.between_methods
+        """False for a recording, which can be asked nothing more, and for one's own implementation, which is of
+        one method, where the law is between two.
+        """
+        return spec.recording is None and (spec.target is None or not self.law.between_methods)
 
 
 class Docket:

@@ -8,11 +8,11 @@ import queue
 import tempfile
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from normcheck.backends import DEFAULT, missing, registered
-from normcheck.errors import UsageError
+from normcheck.errors import UnusableBackendError, UsageError
 from normcheck.model import Environment, Report, Verdict
 from normcheck.plan import PlannedCase, Selection, plan
 from normcheck.worker.process import WorkerProcess
@@ -20,6 +20,7 @@ from normcheck.worker.spec import BackendSpec
 
 if TYPE_CHECKING:
     from normcheck.docket import Docket
+    from normcheck.recording import Recording, Replay
     from normcheck.worker.client import Answer, WorkerClient
 
 DEFAULT_TIMEOUT = 60.0
@@ -34,13 +35,15 @@ def _ignore(done: Mapping[str, int], total: int) -> None: ...
 class Options:
     """How to run and to judge; ``timeout`` in seconds for one case, ``max_backward_error`` in roundoffs.
 
-    With ``laws`` every case is put to the laws that apply to it too.
+    With ``laws`` every case is put to the laws that apply to it too. ``device`` is where backends compute, in
+    their framework's words.
     """
 
     timeout: float = DEFAULT_TIMEOUT
     max_backward_error: float | None = None
     strict: bool = False
     laws: bool = False
+    device: str = "cpu"
 
     def __post_init__(self) -> None:
         """Raise UsageError for limits that no result could meet, or that are no numbers."""
@@ -115,9 +118,47 @@ def run(
     """
     options = options or Options()
     specs, notes = backend_specs(backends)
+    specs = tuple(replace(spec, device=options.device) for spec in specs)
     planned = plan(selection)
     with tempfile.TemporaryDirectory(prefix="normcheck-") as directory:
         return _Run(specs, planned.cases, options, directory, on_progress).report((*notes, *planned.notes))
+
+
+def record(
+    selection: Selection, backend: str, options: Options | None = None, on_progress: OnProgress = _ignore
+) -> Recording:
+    """What ``backend`` answers to the cases of ``selection``, to be compared elsewhere.
+
+    Raises a :class:`normcheck.errors.NormcheckError` where nothing can be run, or the backend cannot be used; a
+    case that crashes, hangs or raises is recorded as such.
+    """
+    options = options or Options()
+    spec = replace(BackendSpec.parse(backend), device=options.device)
+    if spec.recording is not None:
+        raise UsageError(f"backend {backend!r} is a recording already")
+    if (reason := spec.missing) is not None:
+        raise UnusableBackendError(f"backend {backend!r} cannot be used here: {reason}")
+    planned = plan(selection).cases
+    with tempfile.TemporaryDirectory(prefix="normcheck-") as directory:
+        process = WorkerProcess(spec, directory)
+        from normcheck.judging import pack
+        from normcheck.recording import Recorded, Recording, question, recordable
+        from normcheck.worker.client import UnavailableError, WorkerClient
+
+        client = WorkerClient(spec, process, directory, timeout=options.timeout)
+        cases = {}
+        try:
+            for number, each in enumerate(planned):
+                on_progress({spec.name: number}, len(planned))
+                arrays = each.fixture.arrays().inputs(each.case)
+                answer = client.compute(each.case, pack(arrays, directory))
+                asked = question(each.case, arrays)
+                cases[each.case.id] = Recorded(question=asked, answer=recordable(answer))
+        except UnavailableError as error:
+            raise UnusableBackendError(f"backend {backend!r} cannot be used here: {error}") from None
+        finally:
+            client.close()
+    return Recording(backend=spec.name, environment=client.environment, cases=cases)
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,10 +192,10 @@ class _Run:
         from normcheck import __version__
 
         processes: dict[str, WorkerProcess] = {}
-        clients: list[WorkerClient] = []
+        clients: list[WorkerClient | Replay] = []
         try:
             for spec in self.specs:
-                if spec.target is not None or spec.missing is None:
+                if spec.recording is None and (spec.target is not None or spec.missing is None):
                     processes[spec.name] = WorkerProcess(spec, self.directory)
             from normcheck.docket import Docket  # NumPy, while the workers start
             from normcheck.worker.client import WorkerClient
@@ -163,6 +204,10 @@ class _Run:
                 if spec.name in processes:
                     process = processes.pop(spec.name)
                     clients.append(WorkerClient(spec, process, self.directory, timeout=self.options.timeout))
+                elif spec.recording is not None:
+                    from normcheck import recording
+
+                    clients.append(recording.Replay(spec, recording.read(spec.recording)))
             docket = Docket(self.planned, self.specs, self.options)
             self._judge_all(docket, clients)
         finally:
@@ -189,9 +234,10 @@ class _Run:
             max_backward_error=self.options.max_backward_error,
         )
 
-    def _judge_all(self, docket: Docket, clients: Sequence[WorkerClient]) -> None:
+    def _judge_all(self, docket: Docket, clients: Sequence[WorkerClient | Replay]) -> None:
         from normcheck.judging import pack
 
+        self._check_recordings(docket, clients)
         packed = [pack(item.run.arrays, self.directory) for item in docket.items]
         for client in clients:
             thread = threading.Thread(target=self._drive, args=(client, docket, packed), daemon=True)
@@ -204,7 +250,21 @@ class _Run:
                 docket.leave_out(spec, Verdict.UNAVAILABLE, spec.missing or "cannot be used here")
         self._collect(docket, clients)
 
-    def _drive(self, client: WorkerClient, docket: Docket, packed: Sequence[Any]) -> None:
+    @staticmethod
+    def _check_recordings(docket: Docket, clients: Sequence[WorkerClient | Replay]) -> None:
+        """Refuse recordings of something else before anything is judged."""
+        replays = [client for client in clients if client.spec.recording is not None]
+        if not replays:
+            return
+        from normcheck.recording import Replay, question
+
+        own = [item.run for item in docket.items if item.trial is None]
+        questions = {run.case.id: question(run.case, run.arrays) for run in own}
+        for replay in replays:
+            assert isinstance(replay, Replay)  # noqa: S101 (its spec says so)
+            replay.check(questions)
+
+    def _drive(self, client: WorkerClient | Replay, docket: Docket, packed: Sequence[Any]) -> None:
         """Put every item to one worker; runs in a thread of its own and only waits.
 
         A case that gives no output is not tried again by laws: their answer is the same.
@@ -227,7 +287,7 @@ class _Run:
                 without_output[item.number] = answer
             self.inbox.put(_Done(client.spec.name, index, answer))
 
-    def _collect(self, docket: Docket, clients: Sequence[WorkerClient]) -> None:
+    def _collect(self, docket: Docket, clients: Sequence[WorkerClient | Replay]) -> None:
         total = len(docket.items)
         done = {client.spec.name: total - len(docket.asked_of(client.spec)) for client in clients}
         self.on_progress(done, total)

@@ -53,6 +53,16 @@ class TargetError(NormcheckError):
     """A user's own implementation that cannot be found or loaded."""
 
 
+class RecordingError(NormcheckError):
+    """A recording that cannot be read, was changed, or is of other inputs."""
+
+
+class UnusableBackendError(NormcheckError):
+    """A backend that was asked for alone and cannot be used here."""
+
+    exit_code = ExitCode.BACKEND
+
+
 class NothingComparedError(NormcheckError):
     """A selection that leaves nothing to compare: never a pass."""
 

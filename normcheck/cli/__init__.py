@@ -13,6 +13,7 @@ from normcheck.model import ExitCode
 
 COMMANDS = {
     "compare": "Run the methods on the backends and say who is right.",
+    "record": "Write down what a backend answers, to be compared on another machine.",
     "explain": "Show which elements share statistics, as a coloured picture.",
     "backends": "What is usable here, its version, or why not.",
     "fixtures": "The input data there is, and what each is for.",

@@ -6,41 +6,22 @@ from typing import Any
 
 import click
 
+from normcheck.cli._selection import device_option, selection, selection_options, timeout_option
 from normcheck.cli._types import OneOf, console, write_atomically
-from normcheck.model import DType, Method, Mode, Report
+from normcheck.model import Report
 from normcheck.reports import FORMATS
 
 
 @click.command(name="compare")
-@click.option("--method", "methods", type=OneOf("method", Method), multiple=True, help="Default: all four.")
-@click.option(
-    "--fixture", "fixtures", multiple=True, metavar="NAME|TAG|PATH", help="Input data; default: the tag core."
-)
 @click.option(
     "--backend",
     "backends",
     multiple=True,
     metavar="NAME|[ALIAS=]HOST:TARGET",
-    help="A built-in, or your own code: torch:path/to/file.py:attribute. Default: every built-in that is installed.",
+    help="See normcheck backends; or your own code, torch:path/to/file.py:attribute; another interpreter, "
+    "old=torch@path/to/python; a recording, gpu=file:run.safetensors. Default: numpy, torch and jax.",
 )
-@click.option(
-    "--dtype",
-    "dtypes",
-    type=OneOf("dtype", DType),
-    multiple=True,
-    default=(DType.FLOAT32,),
-    help="Default: float32.",
-)
-@click.option("--mode", type=OneOf("mode", Mode), default=Mode.TRAIN, help="For batch norm. Default: train.")
-@click.option("--eps", type=float, metavar="E", help="Default: 1e-5.")
-@click.option("--num-groups", type=int, metavar="G", help="Group norm: this many equal groups.")
-@click.option("--groups", "groups_text", metavar="'0,1|2'", help="Group norm: these groups of channels.")
-@click.option("--normalized-ndim", type=int, metavar="K", help="Layer norm: over the last K axes.")
-@click.option(
-    "--momentum", type=float, metavar="P", help="Batch norm: weight of the new batch. Default: 0.1."
-)
-@click.option("--channel-axis", type=int, metavar="A", help="Where the channels are: 1 or -1.")
-@click.option("--gradients/--no-gradients", default=True, help="Differentiate too, or not. Default: do.")
+@selection_options
 @click.option(
     "--max-backward-error",
     type=float,
@@ -51,13 +32,8 @@ from normcheck.reports import FORMATS
     "--laws", is_flag=True, help="Put every case to the laws of normalization too, which need no oracle."
 )
 @click.option("--strict", is_flag=True, help="LOOSE results fail.")
-@click.option(
-    "--timeout",
-    type=click.FloatRange(min=0, min_open=True),
-    default=60.0,
-    metavar="S",
-    help="Seconds for one case.",
-)
+@device_option
+@timeout_option
 @click.option(
     "--format", "format_name", type=OneOf("format", FORMATS), default="table", help="Default: table."
 )
@@ -81,15 +57,14 @@ def command(**options: Any) -> int:
     return report.exit_code
 
 
-def _compare(*, groups_text: str | None, backends: tuple[str, ...], **options: Any) -> Report:
+def _compare(*, backends: tuple[str, ...], **options: Any) -> Report:
     from normcheck.cli.progress import progress_line
     from normcheck.engine import Options, run
-    from normcheck.plan import Selection, parse_groups
 
-    how = Options(**{name: options.pop(name) for name in ("timeout", "max_backward_error", "strict", "laws")})
-    groups = None if groups_text is None else parse_groups(groups_text)
+    names = ("timeout", "max_backward_error", "strict", "laws", "device")
+    how = Options(**{name: options.pop(name) for name in names})
     with progress_line() as on_progress:
-        return run(Selection(groups=groups, **options), backends, how, on_progress)
+        return run(selection(**options), backends, how, on_progress)
 
 
 def _write(report: Report, format_name: str, output: str | None) -> None:

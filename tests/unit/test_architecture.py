@@ -31,6 +31,7 @@ LEVELS = {
     "normcheck.distances": 4,
     "normcheck.comparison": 4,
     "normcheck.worker": 4,
+    "normcheck.recording": 5,
     "normcheck.plan": 5,
     "normcheck.judging": 5,
     "normcheck.laws": 5,

@@ -1,0 +1,54 @@
+"""``normcheck record``: write down what a backend answers, to be compared elsewhere."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+import click
+
+from normcheck.cli._selection import device_option, selection, selection_options, timeout_option
+from normcheck.cli._types import say, write_atomically
+from normcheck.model import ExitCode, Verdict
+
+
+@click.command(name="record")
+@click.option(
+    "--backend", required=True, metavar="NAME|[ALIAS=]HOST:TARGET", help="What is to answer, as for compare."
+)
+@click.option(
+    "--output", required=True, type=click.Path(dir_okay=False), metavar="FILE", help="A .safetensors file."
+)
+@selection_options
+@device_option
+@timeout_option
+def command(backend: str, output: str, device: str, timeout: float, **options: Any) -> int:
+    """Write what a backend answers to the cases into a file, and compare it on another machine.
+
+    Nothing is judged here, and nothing but the file is needed there, without this framework. Exits 4 if a case
+    crashed, hung or raised: that is in the file too.
+
+    \b
+    normcheck record --backend torch --device cuda --output gpu.safetensors
+    normcheck compare --backend torch --backend gpu=file:gpu.safetensors
+    """
+    from normcheck.cli.progress import progress_line
+    from normcheck.engine import Options, record
+    from normcheck.recording import to_bytes
+    from normcheck.reports.text import printable
+
+    with progress_line() as on_progress:
+        recording = record(
+            selection(**options), backend, Options(timeout=timeout, device=device), on_progress
+        )
+    write_atomically(output, to_bytes(recording))
+    verdicts = Counter(recorded.answer.verdict for recorded in recording.cases.values())
+    outputs = sum(len(recorded.answer.outputs) for recorded in recording.cases.values())
+    without = ", ".join(f"{count} {verdict}" for verdict, count in verdicts.items() if verdict is not None)
+    say(
+        f"{printable(output)}: {outputs} outputs of {verdicts[None]} cases, {recording.backend} "
+        f"{printable(str(recording.environment.get('version', '')))}{f'; without output: {without}' if without else ''}"
+    )
+    if any(verdict not in {None, Verdict.UNSUPPORTED} for verdict in verdicts):
+        return ExitCode.BACKEND
+    return ExitCode.OK if verdicts[None] else ExitCode.NOTHING_COMPARED
