@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from os import PathLike, fspath
+from pathlib import Path
 from typing import TypeVar
 
+from normcheck import ledger
 from normcheck.engine import DEFAULT_TIMEOUT, Options, run
 from normcheck.errors import UnknownNameError
 from normcheck.model import DType, Method, Mode, Report
@@ -32,6 +34,8 @@ def compare(
     strict: bool = False,
     laws: bool = False,
     timeout: float = DEFAULT_TIMEOUT,
+    device: str = "cpu",
+    config: str | PathLike[str] | None = None,
 ) -> Report:
     """Compare backends with the oracle and with each other, as ``normcheck compare`` does.
 
@@ -44,6 +48,8 @@ def compare(
     ``max_backward_error`` in unit roundoffs; it replaces the bound that is derived from n.
     With ``laws`` relations between each backend's own outputs are judged too, such as that y does not
     change when a constant is added to x; these comparisons have a case whose ``law`` is not empty.
+    ``device`` is where backends compute, in their framework's words. ``config`` is a file with the ledger of
+    known deviations, pyproject.toml or normcheck.toml; None is none.
 
     Each backend runs in a process of its own, so nothing that it does can harm the caller. The report's
     ``verdict`` is the worst one, and its ``exit_code`` what the command would have returned.
@@ -67,8 +73,11 @@ def compare(
         channel_axis=channel_axis,
         gradients=gradients,
     )
-    options = Options(timeout=timeout, max_backward_error=max_backward_error, strict=strict, laws=laws)
-    return run(selection, tuple(backends), options)
+    options = Options(
+        timeout=timeout, max_backward_error=max_backward_error, strict=strict, laws=laws, device=device
+    )
+    known = () if config is None else ledger.read(Path(config))
+    return run(selection, tuple(backends), options, known=known)
 
 
 def named(kind: type[Name], name: str, what: str) -> Name:

@@ -11,10 +11,11 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from normcheck import ledger
 from normcheck.backends import DEFAULT, missing, registered
 from normcheck.errors import UnusableBackendError, UsageError
 from normcheck.model import Environment, Report, Verdict
-from normcheck.plan import PlannedCase, Selection, plan
+from normcheck.plan import PlannedCase, Selection, all_case_ids, plan
 from normcheck.worker.process import WorkerProcess
 from normcheck.worker.spec import BackendSpec
 
@@ -110,8 +111,11 @@ def run(
     backends: Sequence[str] = (),
     options: Options | None = None,
     on_progress: OnProgress = _ignore,
+    known: Sequence[ledger.Entry] = (),
 ) -> Report:
-    """Compare ``backends`` (as ``--backend`` takes them; none: every usable built-in) on ``selection``.
+    """Compare ``backends`` (as ``--backend`` takes them; none: the usable default ones) on ``selection``.
+
+    ``known`` is the ledger of known deviations.
 
     Raises a :class:`normcheck.errors.NormcheckError` where nothing can be run; what goes wrong with one
     backend is in the report.
@@ -121,7 +125,11 @@ def run(
     specs = tuple(replace(spec, device=options.device) for spec in specs)
     planned = plan(selection)
     with tempfile.TemporaryDirectory(prefix="normcheck-") as directory:
-        return _Run(specs, planned.cases, options, directory, on_progress).report((*notes, *planned.notes))
+        report = _Run(specs, planned.cases, options, directory, on_progress).report((*notes, *planned.notes))
+    if not known:
+        return report
+    results, stale = ledger.apply(known, report.results, backends=registered(), cases=all_case_ids)
+    return replace(report, results=results, stale=stale)
 
 
 def record(

@@ -53,6 +53,10 @@ class TargetError(NormcheckError):
     """A user's own implementation that cannot be found or loaded."""
 
 
+class ConfigError(NormcheckError):
+    """A configuration file that cannot be read or understood."""
+
+
 class RecordingError(NormcheckError):
     """A recording that cannot be read, was changed, or is of other inputs."""
 

@@ -274,12 +274,21 @@ class Worst:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Known:
+    """Why a result that is no pass is expected, and where there is more about it."""
+
+    reason: str
+    link: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Comparison:
     """One output of one backend against the oracle, or a law's relation between outputs of one backend.
 
     The distances are None where none could be computed (no result, a wrong shape or dtype). Units:
     ``max_ulp`` in ulp of the case's dtype, ``backward_error`` and ``allowed`` in unit roundoffs of the
-    inputs, ``seconds`` of wall time for the backend's computation of the case.
+    inputs, ``seconds`` of wall time for the backend's computation of the case. ``known`` is what the ledger
+    of known deviations says of the verdict; such a result does not fail the run.
     """
 
     case: Case
@@ -297,6 +306,7 @@ class Comparison:
     worst: Worst | None = None
     seconds: float | None = None
     stderr: str = ""
+    known: Known | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -331,6 +341,7 @@ class Report:
     notes: tuple[str, ...] = ()  # what a reader should know: backends left out, and the like
     arguments: Mapping[str, str] = field(default_factory=dict)  # of --backend, by the backend's name
     max_backward_error: float | None = None  # what replaced the derived bound
+    stale: tuple[str, ...] = ()  # entries of the ledger that hold no more
 
     def by_oracle(self) -> tuple[Comparison, ...]:
         """The comparisons with the oracle: all but those that a law judged."""
@@ -341,10 +352,20 @@ class Report:
         found = Counter(result.verdict for result in self.results)
         return {verdict: found[verdict] for verdict in Verdict}
 
+    def unexpected(self) -> Counter[Verdict]:
+        """The number of comparisons by verdict, without those that the ledger knows of."""
+        return Counter(result.verdict for result in self.results if result.known is None)
+
     @property
     def verdict(self) -> Verdict:
-        """The worst verdict of the run; unsupported where a backend could compute no case of a method."""
-        counts = self.counts()
+        """The worst verdict of the run that is not known; unsupported where a backend could compute no case of a
+        method, fail where an entry of the ledger holds no more.
+        """
+        counts = self.unexpected()
+        if self.stale:
+            return Verdict.FAIL
+        if not counts and self.results:
+            return Verdict.PASS
         if counts[Verdict.UNSUPPORTED] and self.exit_code in {ExitCode.BACKEND, ExitCode.NOTHING_COMPARED}:
             failed = (v for v in SEVERITY[: SEVERITY.index(Verdict.LOOSE)] if counts[v])
             return next(failed, Verdict.UNSUPPORTED)
@@ -358,14 +379,15 @@ class Report:
         compared: dict[tuple[str, Method], bool] = {}
         for result in self.by_oracle():
             key = (result.backend, result.case.method)
-            compared[key] = compared.get(key, False) or result.verdict.compared
+            answered = result.verdict.compared or result.known is not None
+            compared[key] = compared.get(key, False) or answered
         return tuple(key for key, any_compared in compared.items() if not any_compared)
 
     @property
     def exit_code(self) -> ExitCode:
         """The exit code that follows: a mismatch outweighs a backend that gave no answer."""
-        counts = self.counts()
-        if counts[Verdict.FAIL] or counts[Verdict.INCONCLUSIVE]:
+        counts = self.unexpected()
+        if counts[Verdict.FAIL] or counts[Verdict.INCONCLUSIVE] or self.stale:
             return ExitCode.MISMATCH
         if any(counts[v] for v in (Verdict.CRASH, Verdict.TIMEOUT, Verdict.ERROR, Verdict.UNAVAILABLE)):
             return ExitCode.BACKEND

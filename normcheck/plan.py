@@ -51,6 +51,12 @@ class Plan:
     notes: tuple[str, ...] = field(default=())
 
 
+def all_case_ids() -> frozenset[str]:
+    """The ids of all cases of the fixtures that come with normcheck, with their own parameters."""
+    selections = (Selection(fixtures=(fixtures.ALL,), dtypes=tuple(DType), mode=mode) for mode in Mode)
+    return frozenset(each.case.id for selection in selections for each in plan(selection).cases)
+
+
 def parse_groups(text: str) -> Groups:
     """Read ``0,1|2`` as ((0, 1), (2,)); UsageError if it is not written like that."""
     try:

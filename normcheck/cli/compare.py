@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import click
@@ -32,6 +33,13 @@ from normcheck.reports import FORMATS
     "--laws", is_flag=True, help="Put every case to the laws of normalization too, which need no oracle."
 )
 @click.option("--strict", is_flag=True, help="LOOSE results fail.")
+@click.option(
+    "--config",
+    type=click.Path(dir_okay=False),
+    metavar="FILE",
+    help="With the ledger of known deviations. Default: the nearest normcheck.toml or pyproject.toml.",
+)
+@click.option("--no-config", is_flag=True, help="Know of no deviations.")
 @device_option
 @timeout_option
 @click.option(
@@ -57,14 +65,17 @@ def command(**options: Any) -> int:
     return report.exit_code
 
 
-def _compare(*, backends: tuple[str, ...], **options: Any) -> Report:
+def _compare(*, backends: tuple[str, ...], config: str | None, no_config: bool, **options: Any) -> Report:
+    from normcheck import ledger
     from normcheck.cli.progress import progress_line
     from normcheck.engine import Options, run
 
     names = ("timeout", "max_backward_error", "strict", "laws", "device")
     how = Options(**{name: options.pop(name) for name in names})
+    path = None if no_config else ledger.find(Path.cwd()) if config is None else Path(config)
+    known = () if path is None else ledger.read(path)
     with progress_line() as on_progress:
-        return run(selection(**options), backends, how, on_progress)
+        return run(selection(**options), backends, how, on_progress, known)
 
 
 def _write(report: Report, format_name: str, output: str | None) -> None:

@@ -9,7 +9,7 @@ import json
 import math
 from typing import Any
 
-from normcheck.model import Comparison, Report, Worst
+from normcheck.model import Comparison, Known, Report, Worst
 
 SCHEMA_VERSION = 1
 
@@ -36,6 +36,7 @@ def to_dict(report: Report) -> dict[str, Any]:
             "cases": len(report.cases),
             "comparisons": len(report.results),
             **{verdict.value: count for verdict, count in report.counts().items()},
+            **({"known": known} if (known := sum(r.known is not None for r in report.results)) else {}),
         },
         "results": [_result(result) for result in report.results],
         "pairs": [
@@ -47,6 +48,7 @@ def to_dict(report: Report) -> dict[str, Any]:
             }
             for pair in report.pairs
         ],
+        **({"stale": list(report.stale)} if report.stale else {}),
     }
 
 
@@ -73,7 +75,12 @@ def _result(result: Comparison) -> dict[str, Any]:
         "worst": None if result.worst is None else _worst(result.worst),
         "seconds": result.seconds,
         "stderr": result.stderr,
+        **({} if result.known is None else {"known": _known(result.known)}),
     }
+
+
+def _known(known: Known) -> dict[str, Any]:
+    return {"reason": known.reason, "link": known.link}
 
 
 def _worst(worst: Worst) -> dict[str, Any]:

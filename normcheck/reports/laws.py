@@ -8,8 +8,8 @@ from rich.table import Table
 from rich.text import Text
 
 from normcheck.model import Comparison
-from normcheck.reports.results import STYLES, badness, new_table, ratio, word
-from normcheck.reports.text import MARKS, roundoffs
+from normcheck.reports.results import badness, mark, new_table, ratio, style, word
+from normcheck.reports.text import roundoffs
 
 
 def laws_table(results: Sequence[Comparison]) -> Table:
@@ -29,8 +29,7 @@ def laws_table(results: Sequence[Comparison]) -> Table:
 def _cell(result: Comparison | None) -> Text:
     if result is None:
         return Text("")
-    style = STYLES[result.verdict]
     if result.backward_error is None or not result.verdict.compared:
-        return Text(word(result), style=style)
-    cell = Text(roundoffs(ratio(result)), style="dim" if result.verdict.good else style)
-    return cell.append(f" {MARKS[result.verdict]}", style)
+        return Text(word(result), style=style(result))
+    cell = Text(roundoffs(ratio(result)), style="dim" if result.verdict.good else style(result))
+    return cell.append(f" {mark(result)}", style(result))

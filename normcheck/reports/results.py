@@ -8,7 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from normcheck.model import SEVERITY, Comparison, Verdict
-from normcheck.reports.text import MARKS, printable
+from normcheck.reports.text import KNOWN, MARKS, printable
 
 GAP = 2  # columns between columns
 
@@ -35,8 +35,9 @@ def new_table(first: str, *others: str) -> Table:
 
 
 def badness(result: Comparison) -> tuple[int, float]:
-    """The key to sort results by, the worst last."""
-    return len(SEVERITY) - SEVERITY.index(result.verdict), ratio(result)
+    """The key to sort results by, the worst last; what is known is no worse than LOOSE."""
+    verdict = result.verdict if result.known is None else Verdict.LOOSE
+    return len(SEVERITY) - SEVERITY.index(verdict), ratio(result)
 
 
 def ratio(result: Comparison) -> float:
@@ -48,5 +49,15 @@ def ratio(result: Comparison) -> float:
 
 def word(result: Comparison) -> str:
     """The verdict in a word, loud where it is bad, with its mark."""
-    text = result.verdict.value if result.verdict.good else result.verdict.value.upper()
-    return f"{text} {MARKS[result.verdict]}"
+    quiet = result.verdict.good or result.known is not None
+    return f"{result.verdict.value if quiet else result.verdict.value.upper()} {mark(result)}"
+
+
+def mark(result: Comparison) -> str:
+    """The mark of the verdict, or of what is known."""
+    return MARKS[result.verdict] if result.known is None else KNOWN
+
+
+def style(result: Comparison) -> str:
+    """How the verdict looks; calm where it is known."""
+    return STYLES[result.verdict] if result.known is None else "yellow"

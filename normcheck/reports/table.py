@@ -16,12 +16,12 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from normcheck.model import EXPECTED, Case, Comparison, Method, Output, Report, Verdict
+from normcheck.model import EXPECTED, Case, Comparison, Known, Method, Output, Report, Verdict
 from normcheck.reports.command import reproduce
 from normcheck.reports.laws import laws_table
-from normcheck.reports.results import GAP, STYLES, badness, new_table, word
+from normcheck.reports.results import GAP, STYLES, badness, mark, new_table, style, word
 from normcheck.reports.terminal import plain, write
-from normcheck.reports.text import MARKS, number, printable, roundoffs
+from normcheck.reports.text import KNOWN, MARKS, number, printable, roundoffs
 
 PIPE_WIDTH = 120  # columns that side-by-side tables may take where there is no terminal
 CASE_WIDTH = 24  # the least that the first column gets
@@ -64,6 +64,8 @@ def _blocks(report: Report, width: int) -> Iterator[RenderableType]:
             yield matrix
     yield from _paragraphs(report)
     yield from _unsupported(report.results)
+    yield from _known(report.results)
+    yield from _stale(report)
     for note in report.notes:
         yield Text(f"\nnote: {printable(note)}", style="dim")
     yield _summary(report)
@@ -131,13 +133,13 @@ def _stacked(rows: Rows) -> Table:
 def _add_stacked(table: Table, found: dict[str, Comparison]) -> None:
     for backend, result in found.items():
         if backend != EXPECTED:
-            mark = Text(word(result), style=STYLES[result.verdict])
+            verdict = Text(word(result), style=style(result))
             figures = (
                 number(result.max_abs_diff),
                 roundoffs(result.backward_error),
                 roundoffs(result.allowed),
             )
-            table.add_row(Text(f"  {printable(backend)}"), *figures, mark)
+            table.add_row(Text(f"  {printable(backend)}"), *figures, verdict)
 
 
 def _by_case(results: list[Comparison]) -> Iterator[tuple[Case, dict[str, Comparison]]]:
@@ -163,13 +165,13 @@ def _cells(column: list[Comparison | None]) -> list[Text]:
 
 
 def _cell(result: Comparison, width: int) -> Text:
-    style = STYLES[result.verdict]
+    colour = style(result)
     if result.max_abs_diff is None or not result.verdict.compared:
-        return Text(word(result), style=style)
+        return Text(word(result), style=colour)
     cell = Text(number(result.max_abs_diff))
     beta = f" {roundoffs(result.backward_error):>{width}}"
-    return cell.append(beta, style="dim" if result.verdict.good else style).append(
-        f" {MARKS[result.verdict]}", style
+    return cell.append(beta, style="dim" if result.verdict.good else colour).append(
+        f" {mark(result)}", colour
     )
 
 
@@ -228,7 +230,8 @@ def _paragraphs(report: Report) -> Iterator[RenderableType]:
 
     A case that gave no result at all gets one, not one for each output.
     """
-    bad = {_occasion(r): r for r in reversed(report.results) if r.verdict not in QUIET}
+    unexpected = [r for r in report.results if r.known is None and r.verdict not in QUIET]
+    bad = {_occasion(r): r for r in reversed(unexpected)}
     shown: Counter[str] = Counter()
     for result in reversed(bad.values()):
         shown[result.backend] += 1
@@ -281,15 +284,43 @@ def _paragraph(result: Comparison, report: Report) -> RenderableType:
 def _unsupported(results: Iterable[Comparison]) -> Iterator[RenderableType]:
     cases: dict[tuple[str, str], set[str]] = {}
     for result in results:
-        if result.verdict is Verdict.UNSUPPORTED:
+        if result.verdict is Verdict.UNSUPPORTED and result.known is None:
             cases.setdefault((result.backend, result.reason or ""), set()).add(result.case.id)
     for (backend, reason), found in cases.items():
         plural = "case" if len(found) == 1 else "cases"
         yield Text(printable(f"\n– {backend} does not support {len(found)} {plural}: {reason}"), style="dim")
 
 
+def _known(results: Iterable[Comparison]) -> Iterator[RenderableType]:
+    """What the ledger knows of, one line for each reason and backend."""
+    occasions: dict[tuple[str, Known], list[Comparison]] = {}
+    for result in results:
+        if result.known is not None:
+            occasions.setdefault((result.backend, result.known), []).append(result)
+    for (backend, known), found in occasions.items():
+        verdicts = " and ".join(dict.fromkeys(result.verdict.value for result in found))
+        link = f" ({known.link})" if known.link else ""
+        plural = "comparison" if len(found) == 1 else "comparisons"
+        text = Text(f"\n{KNOWN} known  ", style="yellow")
+        said = f"{backend}: {known.reason}{link}: {verdicts} in {len(found)} {plural}"
+        yield text.append(printable(said), style="not bold default")
+
+
+def _stale(report: Report) -> Iterator[RenderableType]:
+    """The entries of the ledger that hold no more."""
+    for problem in report.stale:
+        text = Text(f"\n{MARKS[Verdict.FAIL]} LEDGER  ", style=STYLES[Verdict.FAIL])
+        yield text.append(printable(problem), style="not bold default")
+
+
 def _summary(report: Report) -> Text:
-    counts = ", ".join(f"{count} {verdict}" for verdict, count in report.counts().items() if count)
+    unexpected = report.unexpected()
+    parts = [f"{unexpected[verdict]} {verdict}" for verdict in Verdict if unexpected[verdict]]
+    if known := len(report.results) - sum(unexpected.values()):
+        parts.append(f"{known} known")
+    if report.stale:
+        parts.append(f"{len(report.stale)} stale in the ledger")
+    counts = ", ".join(parts)
     verdict = report.verdict
     text = Text(f"\n{MARKS[verdict]} {verdict.value}", style=STYLES[verdict])
     plural = "case" if len(report.cases) == 1 else "cases"

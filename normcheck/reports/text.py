@@ -19,6 +19,8 @@ MARKS = {
     Verdict.UNAVAILABLE: "–",
 }
 
+KNOWN = "†"  # in place of the mark of a verdict that the ledger knows of
+
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2066-\u2069]")
 
 

@@ -22,6 +22,7 @@ SOURCES = {
 LEVELS = {
     "normcheck.model": 0,
     "normcheck.errors": 1,
+    "normcheck.ledger": 2,
     "normcheck.backends": 1,
     "normcheck.dtypes": 2,
     "normcheck.methods": 2,
