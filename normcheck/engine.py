@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+import os
 import platform
 import queue
 import tempfile
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -74,36 +76,41 @@ def backend_specs(names: Iterable[str]) -> tuple[tuple[BackendSpec, ...], tuple[
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BackendStatus:
-    """What a built-in backend says of itself when its framework is imported, or why it cannot be used."""
+    """What a backend says of itself when its framework is imported, or why it cannot be used.
+
+    ``offers`` has for each method the dtypes, whether it has gradients and running statistics, and in words what it
+    ``lacks``.
+    """
 
     name: str
     environment: Mapping[str, Any]
+    offers: Mapping[str, Mapping[str, Any]]
     reason: str | None
 
 
 def probe_backends() -> tuple[BackendStatus, ...]:
-    """Start every built-in backend, all at once, and ask what it is."""
-    reasons = {name: missing(name) for name in registered()}
-    environments: dict[str, Mapping[str, Any]] = {}
-    with tempfile.TemporaryDirectory(prefix="normcheck-") as directory:
-        specs = [BackendSpec.parse(name) for name, reason in reasons.items() if reason is None]
-        processes = [(spec, WorkerProcess(spec, directory)) for spec in specs]
-        from normcheck.worker.client import UnavailableError, WorkerClient
+    """Start every backend that is registered, a few at a time, and ask what it is and what it has."""
+    with (
+        tempfile.TemporaryDirectory(prefix="normcheck-") as directory,
+        ThreadPoolExecutor(max(2, os.cpu_count() or 1)) as pool,
+    ):
+        return tuple(pool.map(lambda name: _probed(name, directory), registered()))
 
-        clients = [
-            WorkerClient(spec, process, directory, timeout=DEFAULT_TIMEOUT) for spec, process in processes
-        ]
-        for client in clients:
-            try:
-                environments[client.spec.name] = client.ready()
-            except UnavailableError as error:
-                reasons[client.spec.name] = str(error)
-            finally:
-                client.close()
-    return tuple(
-        BackendStatus(name=name, environment=environments.get(name, {}), reason=reason)
-        for name, reason in reasons.items()
-    )
+
+def _probed(name: str, directory: str) -> BackendStatus:
+    reason = missing(name)
+    if reason is not None:
+        return BackendStatus(name=name, environment={}, offers={}, reason=reason)
+    from normcheck.worker.client import UnavailableError, WorkerClient
+
+    spec = BackendSpec.parse(name)
+    client = WorkerClient(spec, WorkerProcess(spec, directory), directory, timeout=DEFAULT_TIMEOUT)
+    try:
+        return BackendStatus(name=name, environment=client.ready(), offers=client.offers, reason=None)
+    except UnavailableError as error:
+        return BackendStatus(name=name, environment={}, offers={}, reason=str(error))
+    finally:
+        client.close()
 
 
 def run(

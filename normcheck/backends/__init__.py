@@ -1,6 +1,8 @@
 """The backends that come with normcheck. The registry holds strings: a framework is imported only in the
 worker process that hosts it, so that one that is missing, slow or broken costs nothing to the others.
 
+Another package's backend subclasses ``normcheck.backends.Backend``; docs/plugins.md says how.
+
 This package and :mod:`normcheck.worker` also run under other interpreters, down to Python 3.9, with
 nothing but the standard library, NumPy and one framework.
 """
@@ -8,8 +10,35 @@ nothing but the standard library, NumPy and one framework.
 from __future__ import annotations
 
 import importlib.util
-from typing import Dict, Mapping, NamedTuple, Optional, Tuple
+from typing import TYPE_CHECKING, Any, Dict, Mapping, NamedTuple, Optional, Tuple
 
+if TYPE_CHECKING:
+    from normcheck.backends._base import (
+        Backend,
+        Differentiated,
+        Function,
+        NotAnArrayError,
+        Tagged,
+        Task,
+        UnavailableError,
+    )
+
+__all__ = [
+    "BUILTIN",
+    "DEFAULT",
+    "GROUP",
+    "Backend",
+    "Differentiated",
+    "Entry",
+    "Function",
+    "NotAnArrayError",
+    "Tagged",
+    "Task",
+    "UnavailableError",
+    "entry_of",
+    "missing",
+    "registered",
+]
 GROUP = "normcheck.backends"  # the entry points of other packages' backends
 BOOLEAN = ("True", "False")
 
@@ -56,6 +85,15 @@ BUILTIN: Dict[str, Entry] = {
     "mlx": _entry("mlx:Mlx", "mlx", "mlx"),
 }
 DEFAULT = tuple(name for name, entry in BUILTIN.items() if entry.default)
+
+
+def __getattr__(name: str) -> Any:
+    """What an adapter is made of, imported when it is asked for: it needs NumPy, and the registry does not."""
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from normcheck.backends import _base
+
+    return getattr(_base, name)
 
 
 def registered() -> Dict[str, Entry]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from rich.console import Console
@@ -17,16 +17,52 @@ if TYPE_CHECKING:
     from normcheck.fixtures import Fixture
 
 
-def show_backends(found: Iterable[BackendStatus], console: Console) -> None:
-    """One line a backend: what it says of itself, or why it cannot be used."""
-    table = _table("backend", "", "version", "")
-    for backend in found:
-        facts = dict(backend.environment)
-        version = str(facts.pop("version", ""))
-        usable = Text("✓", style="green") if backend.environment else Text("–", style="bold red")
-        details = backend.reason or ", ".join(f"{name}: {_fact(value)}" for name, value in facts.items())
-        table.add_row(Text(backend.name), usable, Text(printable(version)), Text(printable(details)))
-    write(table, console)
+def show_backends(found: Sequence[BackendStatus], console: Console) -> None:
+    """The matrix: what each backend has, or why it cannot be used; then with which settings it runs."""
+    usable = [backend for backend in found if backend.environment]
+    table = _table("backend", "version", *METHODS, "dtypes", "gradients")
+    for backend in usable:
+        cells = matrix_row(backend)
+        table.add_row(*(Text(printable(cell)) for cell in cells))
+    if usable:
+        write(table, console)
+        write(Text(f"\n{LEGEND}", style="dim"), console)
+        settings = _table("settings", "")
+        for backend in usable:
+            facts = {name: value for name, value in backend.environment.items() if name != "version"}
+            told = ", ".join(f"{name}: {_fact(value)}" for name, value in facts.items())
+            settings.add_row(Text(backend.name), Text(printable(told), style="dim"))
+        write(Text(""), console)
+        write(settings, console)
+    if absent := [backend for backend in found if not backend.environment]:
+        table = _table("not usable", "")
+        for backend in absent:
+            table.add_row(Text(backend.name), Text(printable(backend.reason or ""), style="yellow"))
+        write(Text(""), console)
+        write(table, console)
+
+
+METHODS = ("batch", "layer", "instance", "group")
+SHORT = {"float64": "f64", "float32": "f32", "float16": "f16", "bfloat16": "bf16"}
+LEGEND = "✓ has it, s with running statistics, – has it not; dtypes are f64, f32, f16 and bf16"
+
+
+def matrix_row(backend: BackendStatus) -> list[str]:
+    """Name, version, a cell for each method, the dtypes, and whether it differentiates."""
+    offers = backend.offers
+    cells = []
+    for method in METHODS:
+        own = offers[method]
+        cells.append(f"✓{' s' if own['state'] else ''}" if own["dtypes"] else "–")
+    sets = {method: own["dtypes"] for method, own in offers.items() if own["dtypes"]}
+    common = [dtype for dtype in SHORT if all(dtype in dtypes for dtypes in sets.values())]
+    shown = [" ".join(SHORT[dtype] for dtype in common)] if common else []
+    for method, dtypes in sets.items():
+        if more := [SHORT[dtype] for dtype in dtypes if dtype not in common]:
+            shown.append(f"{method} {' '.join(more)}")
+    gradients = "✓" if any(own["gradients"] for own in offers.values()) else "–"
+    version = str(backend.environment.get("version", ""))
+    return [backend.name, version, *cells, "; ".join(shown), gradients]
 
 
 def _fact(value: object) -> str:

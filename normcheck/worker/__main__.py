@@ -33,6 +33,14 @@ from normcheck.worker import frames, target
 PARAMETERS = ("weight", "bias")
 STATE = ("running_mean", "running_var")
 
+CANONICAL: Dict[str, Dict[str, Any]] = {
+    "batch": {"momentum": 0.1},
+    "layer": {"normalized_ndim": 1},
+    "instance": {},
+    "group": {"num_groups": 2},
+}
+ALL_DTYPES = ("float64", "float32", "float16", "bfloat16")
+
 Reply = Dict[str, Any]
 Inputs = Dict[str, Tagged]
 
@@ -239,7 +247,7 @@ def _serve(sock: socket.socket, directory: str, spec: Dict[str, Any]) -> None:
         reason = f"{spec['host']} cannot be imported: {target.summary(error)}"
         frames.send(sock, {"kind": "unavailable", "message": reason})
         return
-    frames.send(sock, {"kind": "ready", "environment": environment})
+    frames.send(sock, {"kind": "ready", "environment": environment, "offers": _offers(backend)})
     own = None
     if spec.get("target"):
         try:
@@ -257,6 +265,29 @@ def _serve(sock: socket.socket, directory: str, spec: Dict[str, Any]) -> None:
         frames.send(
             sock, {"kind": "result", "number": header["number"], **reply}, frames.pack(outputs, directory)
         )
+
+
+def _offers(backend: Backend) -> Dict[str, Any]:
+    """What the adapter has, by method: its dtypes, gradients and running statistics, and what it lacks, in words."""
+    found: Dict[str, Any] = {}
+    for method, params in CANONICAL.items():
+        stateless = {dtype: backend.lacks(_task(method, dtype, params)) for dtype in ALL_DTYPES}
+        dtypes = [dtype for dtype, reason in stateless.items() if reason is None]
+        tracking = {**params, "momentum": 0.1}
+        state = [dtype for dtype in dtypes if backend.lacks(_task(method, dtype, tracking)) is None]
+        found[method] = {
+            "dtypes": dtypes,
+            "gradients": bool(dtypes) and backend.DIFFERENTIATES,
+            "state": method in ("batch", "instance") and bool(state),
+            "lacks": sorted({reason for reason in stateless.values() if reason is not None}),
+        }
+    return found
+
+
+def _task(method: str, dtype: str, params: Dict[str, Any]) -> Task:
+    return Task(
+        "", method, "train", dtype, "contiguous", 1, {"eps": 1e-5, "channel_axis": 1, **params}, ["y"]
+    )
 
 
 def _adapter(spec: Dict[str, Any]) -> Backend:

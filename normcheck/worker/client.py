@@ -56,6 +56,7 @@ class WorkerClient:
         self.spec = spec
         self.timeout = timeout
         self.environment: Mapping[str, Any] = {}
+        self.offers: Mapping[str, Any] = {}
         self._directory = directory
         self._process: WorkerProcess | None = process
         self._ready = False
@@ -109,6 +110,7 @@ class WorkerClient:
         if hello.get("kind") != "ready" or not isinstance(hello.get("environment"), dict):
             raise _DeadError(Verdict.ERROR, "answered with nonsense when it was started")
         self.environment = hello["environment"]
+        self.offers = hello.get("offers", {})
         if self.spec.target:
             loaded, _ = self._receive(process, time.monotonic() + self.timeout, "loading the target")
             if loaded.get("kind") == "bad target":
