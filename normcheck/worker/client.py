@@ -159,6 +159,8 @@ class WorkerClient:
         except frames.ProtocolError as error:
             raise _DeadError(Verdict.ERROR, f"answered with nonsense: {error}") from None
         except (EOFError, OSError):
+            if doing == "starting" and self.spec.python is not None and process.lacks_numpy():
+                raise UnavailableError(process.printed().strip()) from None
             reason = f"{process.obituary()}, {doing}, without an answer"
             raise _DeadError(Verdict.CRASH, reason) from None
 

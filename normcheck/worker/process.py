@@ -19,6 +19,7 @@ from pathlib import Path
 
 from normcheck.worker.spec import BackendSpec
 
+NO_NUMPY = 86  # the exit code of another interpreter that has none
 STDERR_KEPT = 8192  # bytes, the last ones
 
 # What faulthandler says of a crash is kept but for our own frames and the list of extension modules.
@@ -61,6 +62,12 @@ class WorkerProcess:
         self._process.wait()
         self.socket.close()
 
+    def lacks_numpy(self) -> bool:
+        """True for another interpreter that ended because it has no NumPy."""
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            return self._process.wait(timeout=5) == NO_NUMPY
+        return False
+
     def obituary(self) -> str:
         """How a process that hung up ended, such as ``was killed by SIGABRT``."""
         try:
@@ -83,16 +90,20 @@ class WorkerProcess:
 
 # Another interpreter finds normcheck, and nothing else of ours, in a directory that holds a link to it. It may be
 # older than the option -P, which keeps the current directory off the path, so that is done by hand.
-_FOREIGN = """
+_FOREIGN = (
+    """
 import sys
 sys.path[0] = sys.argv.pop(1)
 try:
     import numpy
 except ImportError as error:
-    sys.exit("normcheck: {} needs NumPy to host a backend: {}".format(sys.executable, error))
+    print("{} cannot host a backend without NumPy: {}".format(sys.executable, error), file=sys.stderr)
+    sys.exit(%d)
 from normcheck.worker.__main__ import main
 main()
 """
+    % NO_NUMPY
+)
 
 
 def _interpreter(spec: BackendSpec, directory: str) -> list[str]:
