@@ -52,7 +52,7 @@ $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); exit 1; }
 
 $(VENV)/.users: pyproject.toml constraints.txt | $(VENV)/bin/python
-	$(PIP) -e '.[all]'
+	$(PIP) -e '.[torch,jax]'
 	touch $@
 
 $(VENV)/.developers: pyproject.toml constraints.txt | $(VENV)/bin/python
