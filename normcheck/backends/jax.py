@@ -388,13 +388,13 @@ class Jax(Backend):
         grad_y: Array,
     ) -> Differentiated:
         """jax.vjp, from y back to x, weight and bias; jitted together with the function if that is ours."""
-        if self._jits(function):
-            traced, fixed = _separated(static, self.TRACED)
-            returned, found = _jitted_vjp(function, fixed)(arrays, {**named, **traced}, grad_y)
-        else:
-            try:
+        try:
+            if self._jits(function):
+                traced, fixed = _separated(static, self.TRACED)
+                returned, found = _jitted_vjp(function, fixed)(arrays, {**named, **traced}, grad_y)
+            else:
                 returned, found = _vjp(functools.partial(function, **static), arrays, named, grad_y)
-            except Exception as error:  # an answer about the gradients, if it can be called without them
-                return function(*arrays, **named, **static), {}, error
+        except Exception as error:  # an answer about the gradients, if it can be called without them
+            return self.compiled(function, static)(*arrays, **named), {}, error
         present = {name: g for name, g, a in zip(GRADIENTS, found, arrays) if a is not None}
         return returned, present, None
