@@ -186,6 +186,8 @@ def load(tree: Any, names: Tuple[str, ...], given: Optional[Array], neutral: flo
         called = " or ".join(names)
         raise TypeError(f"the layer has {len(own)} parameters called {called} to load the fixture's into")
     (at,) = own
+    if given is not None and leaves[at].shape == (given.size,):
+        given = given.reshape(-1)  # flax.nnx has those of several axes in one
     if given is not None and given.shape != leaves[at].shape:
         shapes = f"{leaves[at].shape}, the fixture's has {given.shape}"
         raise TypeError(f"the layer's {_name(paths[at][0][-1])} has shape {shapes}")
