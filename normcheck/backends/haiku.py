@@ -166,9 +166,3 @@ class Haiku(Jax):
         if task.tracks and not 0 < task.params["momentum"] <= 1:
             return "haiku's batch norm has a decay rate below 1, so a momentum above 0"
         return super().lacks(task)
-
-    def refuses(self, task: Task, shape: Tuple[int, ...]) -> Optional[str]:
-        """Its group norm leaves the size of the batch to reshape, which cannot tell that of none."""
-        if task.method == "group" and shape[0] == 0:
-            return "haiku.GroupNorm refuses an empty batch"
-        return None

@@ -90,3 +90,22 @@ def test_they_say_which_jax_they_ran_on(backend: str) -> None:
     assert facts["version"]
     assert facts["jax"]
     assert facts["version"] != facts["jax"]
+
+
+def test_an_empty_batch_is_no_trouble(backend: str) -> None:
+    report = normcheck.compare(backends=[backend], fixtures=["empty-batch"])
+    trouble = [each for each in wrong(report) if each[2] is not Verdict.INCONCLUSIVE]
+    assert [] == trouble
+    assert {r.output for r in report.results if r.verdict is Verdict.PASS} == {
+        Output.GRAD_WEIGHT,
+        Output.GRAD_BIAS,
+    }
+
+
+@pytest.mark.parametrize("library", ["equinox", "haiku"])
+def test_a_momentum_that_the_library_does_not_have_is_unsupported(
+    requires: Callable[[str], None], library: str
+) -> None:
+    requires(library)
+    report = normcheck.compare("batch", backends=[library], fixtures=["nc"], momentum=0.0)
+    assert {Verdict.UNSUPPORTED} == {r.verdict for r in report.results}
