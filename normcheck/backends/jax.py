@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import importlib
 import json
 import os
 import platform
-from typing import Any, Dict, List, Mapping, Optional, Tuple
+import sys
+from typing import Any, Callable, Dict, List, Mapping, Optional, Tuple
 
 import jax
 import jax.numpy as jnp
@@ -25,11 +27,13 @@ from normcheck.backends._base import (
     Tagged,
     Task,
     UnavailableError,
+    equal_contiguous,
     flattened,
     same_groups,
 )
 
 Array = Any  # jax.Array
+LAYERS = {"flax.linen": "flax_linen", "flax.nnx": "flax_nnx", "equinox": "equinox"}  # and who calls them
 
 
 def _cache_directory() -> Optional[str]:
@@ -59,9 +63,9 @@ def _processor() -> str:
     return "".join(sorted(set(lines))) or platform.processor()
 
 
-def _separated(static: Dict[str, Any]) -> Tuple[Dict[str, Any], str]:
+def _separated(static: Dict[str, Any], traced: Tuple[str, ...]) -> Tuple[Dict[str, Any], str]:
     """Numbers are traced, so that they cost no compilation; what shapes the program is fixed."""
-    numbers = {name: value for name, value in static.items() if name in ("eps", "momentum")}
+    numbers = {name: value for name, value in static.items() if name in traced}
     fixed = {name: value for name, value in static.items() if name not in numbers}
     return numbers, json.dumps(fixed, sort_keys=True)
 
@@ -94,14 +98,14 @@ def _standardize(rows: Array, eps: Any) -> Array:
     return deviation / jnp.sqrt(var + eps)
 
 
-def _wide(array: Array) -> Array:
+def wide(array: Array) -> Array:
     """Half precision in float32, in which statistics belong."""
     return array.astype(jnp.float32) if array.dtype.itemsize == 2 else array
 
 
 def _along(parameter: Array, ndim: int, axis: int) -> Array:
     """A parameter of the channels in a shape that broadcasts against x."""
-    return _wide(parameter).reshape([-1 if axis % ndim == a else 1 for a in range(ndim)])
+    return wide(parameter).reshape([-1 if axis % ndim == a else 1 for a in range(ndim)])
 
 
 def _affine(x_hat: Array, weight: Optional[Array], bias: Optional[Array], axis: int) -> Array:
@@ -121,14 +125,86 @@ def _with_running(
 ) -> Tuple[Array, Array, Array]:
     """Normalize with running statistics, and leave them as they are."""
     centre, spread = (_along(a, x.ndim, channel_axis) for a in (mean, var))
-    y = _affine((_wide(x) - centre) / jnp.sqrt(spread + eps), weight, bias, channel_axis)
+    y = _affine((wide(x) - centre) / jnp.sqrt(spread + eps), weight, bias, channel_axis)
     return y.astype(x.dtype), mean, var
 
 
 def _updated(running: Array, batch: Array, momentum: Any) -> Array:
     """Running statistics after a step; a channel's statistics are averaged over its rows."""
     now = batch.reshape(-1, running.size).mean(axis=0)
-    return ((1 - momentum) * _wide(running) + momentum * now).astype(running.dtype)
+    return ((1 - momentum) * wide(running) + momentum * now).astype(running.dtype)
+
+
+def in_groups(
+    call: Callable[[Array, Optional[Array], Optional[Array], int], Array],
+    x: Array,
+    weight: Optional[Array],
+    bias: Optional[Array],
+    num_groups: Optional[int],
+    groups: Optional[List[List[int]]],
+    channel_axis: int,
+) -> Array:
+    """``call(x, weight, bias, number of groups)`` of a library that has equal, contiguous groups; once for
+    each group where they are not, put together again.
+    """
+    split = same_groups({"num_groups": num_groups, "groups": groups}, x.shape[channel_axis])
+    if equal_contiguous(split):
+        return call(x, weight, bias, len(split))
+
+    def taken(array: Optional[Array], group: List[int], axis: int = 0) -> Optional[Array]:
+        return None if array is None else jnp.take(array, np.array(group), axis=axis)
+
+    parts = [
+        call(taken(x, group, channel_axis), taken(weight, group), taken(bias, group), 1) for group in split
+    ]
+    order = [channel for group in split for channel in group]
+    return taken(
+        jnp.concatenate(parts, axis=channel_axis), [order.index(i) for i in range(len(order))], channel_axis
+    )
+
+
+def unbiased(after: Array, before: Array, momentum: float, x: Array) -> Array:
+    """The running variance of the unbiased batch variance, from a library's that takes the biased one.
+
+    ``after`` is (1-m)·before + m·var; to it comes m·var/(n-1), which is what it has moved, divided by n-1.
+    """
+    n = x.size // before.size
+    return after + (after - (1 - momentum) * wide(before)) / (n - 1)
+
+
+def load(tree: Any, names: Tuple[str, ...], given: Optional[Array], neutral: float, dtype: Any) -> Any:
+    """``tree``, of a library's layer, with ``given`` for its one leaf that has one of ``names``.
+
+    A leaf that nothing is given for is ``neutral``.
+    """
+    paths, structure = jax.tree_util.tree_flatten_with_path(tree)
+    leaves = [leaf for _, leaf in paths]
+    own = [i for i, (path, _) in enumerate(paths) if path and _name(path[-1]) in names]
+    if not own and given is None:
+        return tree
+    if len(own) != 1:
+        called = " or ".join(names)
+        raise TypeError(f"the layer has {len(own)} parameters called {called} to load the fixture's into")
+    (at,) = own
+    if given is not None and leaves[at].shape == (given.size,):
+        given = given.reshape(-1)  # flax.nnx has those of several axes in one
+    if given is not None and given.shape != leaves[at].shape:
+        shapes = f"{leaves[at].shape}, the fixture's has {given.shape}"
+        raise TypeError(f"the layer's {_name(paths[at][0][-1])} has shape {shapes}")
+    leaves[at] = jnp.full_like(leaves[at], neutral, dtype=dtype) if given is None else given
+    return jax.tree_util.tree_unflatten(structure, leaves)
+
+
+def leaf(tree: Any, name: str) -> Array:
+    """The one leaf of ``tree`` that is called ``name``."""
+    paths, _ = jax.tree_util.tree_flatten_with_path(tree)
+    (found,) = [value for path, value in paths if _name(path[-1]) == name]
+    return found
+
+
+def _name(key: Any) -> Any:
+    """What a dictionary or an object calls the child that ``key`` leads to."""
+    return getattr(key, "key", getattr(key, "name", None))
 
 
 def batch_norm(
@@ -146,7 +222,7 @@ def batch_norm(
     """Normalize each channel over the batch, or with the running statistics; the statistics after it."""
     if not training:
         return _with_running(x, weight, bias, eps, running_mean, running_var, channel_axis)
-    by_channel = jnp.moveaxis(_wide(x), channel_axis, 0)
+    by_channel = jnp.moveaxis(wide(x), channel_axis, 0)
     rows = flattened(by_channel, 1)
     x_hat = jnp.moveaxis(_standardize(rows, eps).reshape(by_channel.shape), 0, channel_axis)
     y = _affine(x_hat, weight, bias, channel_axis).astype(x.dtype)
@@ -158,10 +234,10 @@ def layer_norm(
     x: Array, weight: Optional[Array], bias: Optional[Array], *, eps: Any, normalized_ndim: int
 ) -> Array:
     """Normalize each sample over its last ``normalized_ndim`` axes."""
-    rows = flattened(_wide(x), x.ndim - normalized_ndim)
+    rows = flattened(wide(x), x.ndim - normalized_ndim)
     y = _standardize(rows, eps).reshape(x.shape)
-    y = y if weight is None else y * _wide(weight)
-    y = y if bias is None else y + _wide(bias)
+    y = y if weight is None else y * wide(weight)
+    y = y if bias is None else y + wide(bias)
     return y.astype(x.dtype)
 
 
@@ -180,7 +256,7 @@ def instance_norm(
     """Normalize each channel of each sample, or with running statistics if there are any; then those too."""
     if running_mean is not None and running_var is not None and not training:
         return _with_running(x, weight, bias, eps, running_mean, running_var, channel_axis)
-    by_sample = jnp.moveaxis(_wide(x), channel_axis, 1)
+    by_sample = jnp.moveaxis(wide(x), channel_axis, 1)
     rows = flattened(by_sample, 2)
     x_hat = jnp.moveaxis(_standardize(rows, eps).reshape(by_sample.shape), 1, channel_axis)
     y = _affine(x_hat, weight, bias, channel_axis).astype(x.dtype)
@@ -201,7 +277,7 @@ def group_norm(
     channel_axis: int = 1,
 ) -> Array:
     """Normalize each group of channels of each sample: as one array where they are equal and contiguous."""
-    by_sample = jnp.moveaxis(_wide(x), channel_axis, 1)
+    by_sample = jnp.moveaxis(wide(x), channel_axis, 1)
     batch, channels = by_sample.shape[:2]
     if num_groups is not None:
         grouped = by_sample.reshape(batch, num_groups, channels // num_groups, *by_sample.shape[2:])
@@ -228,6 +304,7 @@ class Jax(Backend):
     """JAX's arrays; the functions of METHODS are jitted, forward and backward, unless ``[jit=False]``."""
 
     METHODS: Mapping[str, Function] = METHODS
+    TRACED: Tuple[str, ...] = ("eps", "momentum")  # the numbers that the functions take as arrays
 
     def __init__(self, options: Mapping[str, str], device: str = "cpu") -> None:
         """Compiled programs are kept between runs by JAX's own persistent cache: compiling is nearly all that
@@ -279,6 +356,19 @@ class Jax(Backend):
             return "bfloat16", array.view(np.uint16)
         return array.dtype.name, array
 
+    def as_function(self, value: Any) -> Function:
+        """A layer of flax or equinox as a function of the parameters that it holds; anything else is itself.
+
+        There is no layer of a library that nobody has imported.
+        """
+        for library, module in LAYERS.items():
+            imported = sys.modules.get(library)
+            if imported is not None and isinstance(value, imported.Module):
+                adapter = importlib.import_module(f"normcheck.backends.{module}")
+                function: Function = adapter.as_function(value)
+                return function
+        return super().as_function(value)
+
     def _jits(self, function: Function) -> bool:
         """A user's own function is not jitted for them, as they may or may not want that."""
         return self.jit and function in self.METHODS.values()
@@ -287,7 +377,7 @@ class Jax(Backend):
         """The jitted function."""
         if not self._jits(function):
             return super().compiled(function, static)
-        traced, fixed = _separated(static)
+        traced, fixed = _separated(static, self.TRACED)
         jitted = _jitted(function, fixed)
         return lambda *arrays, **named: jitted(*arrays, **named, **traced)
 
@@ -300,13 +390,13 @@ class Jax(Backend):
         grad_y: Array,
     ) -> Differentiated:
         """jax.vjp, from y back to x, weight and bias; jitted together with the function if that is ours."""
-        if self._jits(function):
-            traced, fixed = _separated(static)
-            returned, found = _jitted_vjp(function, fixed)(arrays, {**named, **traced}, grad_y)
-        else:
-            try:
+        try:
+            if self._jits(function):
+                traced, fixed = _separated(static, self.TRACED)
+                returned, found = _jitted_vjp(function, fixed)(arrays, {**named, **traced}, grad_y)
+            else:
                 returned, found = _vjp(functools.partial(function, **static), arrays, named, grad_y)
-            except Exception as error:  # an answer about the gradients, if it can be called without them
-                return function(*arrays, **named, **static), {}, error
+        except Exception as error:  # an answer about the gradients, if it can be called without them
+            return self.compiled(function, static)(*arrays, **named), {}, error
         present = {name: g for name, g, a in zip(GRADIENTS, found, arrays) if a is not None}
         return returned, present, None

@@ -1,0 +1,167 @@
+"""One's own layers of flax and equinox, compared with the real command."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support import Completed
+
+LINEN = """
+from flax import linen
+
+batch = linen.BatchNorm(momentum=0.9)
+layer = linen.LayerNorm(epsilon=1e-5, reduction_axes=(1, 2, 3), feature_axes=(1, 2, 3))
+instance = linen.InstanceNorm(epsilon=1e-5)
+group = linen.GroupNorm(num_groups=4, epsilon=1e-5)
+wrong_batch = linen.BatchNorm(momentum=0.1)
+wrong_group = linen.GroupNorm(num_groups=4, epsilon=1e-3)
+
+class Wrapped(linen.Module):
+    @linen.compact
+    def __call__(self, x, train):
+        return linen.BatchNorm(use_running_average=not train, momentum=0.9)(x)
+
+wrapped_batch = Wrapped()
+"""
+
+NNX = """
+from flax import nnx
+
+rngs = nnx.Rngs(0)
+batch = nnx.BatchNorm(8, momentum=0.9, rngs=rngs)
+layer = nnx.LayerNorm(8 * 5 * 7, epsilon=1e-5, reduction_axes=(1, 2, 3), feature_axes=(1, 2, 3), rngs=rngs)
+instance = nnx.InstanceNorm(8, epsilon=1e-5, rngs=rngs)
+group = nnx.GroupNorm(8, num_groups=4, epsilon=1e-5, rngs=rngs)
+wrong_batch = nnx.BatchNorm(8, momentum=0.1, rngs=rngs)
+wrong_group = nnx.GroupNorm(8, num_groups=2, epsilon=1e-5, rngs=rngs)
+
+class Wrapped(nnx.Module):
+    def __init__(self):
+        self.norm = nnx.BatchNorm(8, momentum=0.9, rngs=rngs)
+
+    def __call__(self, x):
+        return self.norm(x)
+
+wrapped_batch = Wrapped()
+"""
+
+EQUINOX = """
+import equinox as eqx
+import jax.numpy as jnp
+
+batch = eqx.nn.BatchNorm(8, "samples", momentum=0.9, mode="batch")
+layer = eqx.nn.LayerNorm((8, 5, 7))
+group = eqx.nn.GroupNorm(4, 8)
+wrong_batch = eqx.nn.BatchNorm(8, "samples", momentum=0.9, mode="ema")
+wrong_group = eqx.nn.GroupNorm(4, 8, eps=1e-3)
+
+class Wrapped(eqx.Module):
+    norm: eqx.nn.BatchNorm
+
+    def __call__(self, x, state):
+        return self.norm(x, state)
+
+wrapped_batch, _ = eqx.nn.make_with_state(lambda: Wrapped(batch))()
+
+@eqx.filter_jit
+def function_layer(x, weight, bias, *, eps):
+    d = x - x.mean((1, 2, 3), keepdims=True)
+    return d / jnp.sqrt((d * d).mean((1, 2, 3), keepdims=True) + eps) * weight + bias
+"""
+SOURCES = {"flax.linen": LINEN, "flax.nnx": NNX, "equinox": EQUINOX}
+LAYERS = [
+    (library, attribute)
+    for library in SOURCES
+    for attribute in ("batch", "wrapped_batch", "layer", "instance", "group")
+    if (library, attribute) != ("equinox", "instance")
+]
+GRADIENTS = {"y", "grad_x", "grad_weight", "grad_bias"}
+
+
+def results(
+    run: Callable[..., Completed], parsed: Any, folder: Path, library: str, target: str, *options: str
+) -> tuple[int, dict[str, list[str]]]:
+    """The exit code, and the verdicts of each output of the layer ``target`` is, on the fixture nchw."""
+    host, _, attribute = target.rpartition(":")
+    (folder / "own.py").write_text(SOURCES[library])
+    method = attribute.rpartition("_")[2]
+    chosen = ["--method", method, "--fixture", "nchw", *options]
+    if method == "layer":
+        chosen += ["--normalized-ndim", "3"]
+    done = run("compare", "--backend", f"mine={host}:own.py:{attribute}", "--format", "json", *chosen)
+    verdicts: dict[str, list[str]] = {}
+    for row in parsed(done.stdout)["results"]:
+        verdicts.setdefault(row["output"], []).append(row["verdict"])
+    return done.returncode, verdicts
+
+
+@pytest.mark.parametrize(("library", "attribute"), LAYERS)
+def test_a_layer_passes_with_its_gradients_and_statistics(
+    run: Any, parsed: Any, requires: Any, tmp_path: Path, library: str, attribute: str
+) -> None:
+    requires(library)
+    dtypes = ["--dtype", "float32", "--dtype", "float64"]
+    code, verdicts = results(run, parsed, tmp_path, library, f"jax:{attribute}", *dtypes)
+    state = {"running_mean", "running_var"} if attribute.endswith("batch") else set()
+    assert (0, {output: ["pass", "pass"] for output in GRADIENTS | state}) == (code, verdicts)
+
+
+@pytest.mark.parametrize("library", SOURCES)
+@pytest.mark.parametrize("attribute", ["batch", "wrapped_batch"])
+def test_a_layer_evaluates_with_the_running_statistics(
+    run: Any, parsed: Any, requires: Any, tmp_path: Path, library: str, attribute: str
+) -> None:
+    requires(library)
+    code, verdicts = results(run, parsed, tmp_path, library, f"{library}:{attribute}", "--mode", "eval")
+    assert (0, {output: ["pass"] for output in GRADIENTS}) == (code, verdicts)
+
+
+LAST = {
+    "flax.linen": "from flax import linen\ngroup = linen.GroupNorm(num_groups=2, epsilon=1e-5)\n",
+    "flax.nnx": "from flax import nnx\ngroup = nnx.GroupNorm(6, num_groups=2, epsilon=1e-5, rngs=nnx.Rngs(0))\n",
+    "equinox": "import equinox\ngroup = equinox.nn.GroupNorm(2, 6)\n",
+}
+
+
+@pytest.mark.parametrize("library", LAST)
+def test_channels_that_are_last_are_the_channels(
+    run: Any, requires: Any, tmp_path: Path, library: str
+) -> None:
+    requires(library)
+    (tmp_path / "own.py").write_text(LAST[library])
+    done = run("compare", "--backend", "mine=jax:own.py:group", "--method", "group", "--fixture", "nhwc")
+    assert 0 == done.returncode, done.stdout
+
+
+@pytest.mark.parametrize(
+    ("library", "attribute", "right"),
+    [
+        ("flax.linen", "wrong_group", {"grad_bias"}),
+        ("flax.linen", "wrong_batch", GRADIENTS),
+        ("flax.nnx", "wrong_group", {"grad_bias"}),
+        ("flax.nnx", "wrong_batch", GRADIENTS),
+        ("equinox", "wrong_group", {"grad_bias"}),
+        ("equinox", "wrong_batch", {"grad_bias", "running_mean", "running_var"}),
+    ],
+)
+def test_a_wrong_layer_fails(
+    run: Any, parsed: Any, requires: Any, tmp_path: Path, library: str, attribute: str, right: set[str]
+) -> None:
+    requires(library)
+    code, verdicts = results(run, parsed, tmp_path, library, f"jax:{attribute}")
+    assert 1 == code
+    assert right == {output for output, found in verdicts.items() if found == ["pass"]}
+    assert {"fail"} == {found for output, (found,) in verdicts.items() if output not in right}
+
+
+def test_a_layer_of_another_shape_is_told_apart(
+    run: Callable[..., Completed], requires: Any, tmp_path: Path
+) -> None:
+    requires("equinox")
+    (tmp_path / "own.py").write_text("import equinox as eqx\nnorm = eqx.nn.GroupNorm(4, 16)\n")
+    done = run("compare", "--backend", "mine=jax:own.py:norm", "--method", "group", "--fixture", "nchw")
+    assert 4 == done.returncode
+    assert "the layer's weight has shape (16,), the fixture's has (8,)" in done.stdout
