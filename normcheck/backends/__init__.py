@@ -75,7 +75,7 @@ BUILTIN: Dict[str, Entry] = {
     "torch.decomp": _entry("torch_decomp:TorchDecompositions", "torch", "torch"),
     "flax.linen": _entry("flax_linen:FlaxLinen", "flax", "flax", use_fast_variance=BOOLEAN),
     "flax.nnx": _entry("flax_nnx:FlaxNNX", "flax", "flax", use_fast_variance=BOOLEAN),
-    "equinox": _entry("equinox:Equinox", "equinox", "equinox", mode=("ema", "batch")),
+    "equinox": _entry("equinox:Equinox", "equinox", "equinox", mode=("batch", "ema")),
     "haiku": _entry("haiku:Haiku", "haiku", "haiku"),
     "keras": _entry("keras:Keras", "keras", "keras", backend=("jax", "torch", "numpy", "tensorflow")),
     "tensorflow": _entry("tensorflow:TensorFlow", "tensorflow", "tensorflow"),

@@ -150,16 +150,16 @@ METHODS: Dict[str, Function] = {"batch": batch_norm, "layer": layer_norm, "group
 
 
 class Equinox(Jax):
-    """equinox's layers; ``[mode=batch]`` is that of its batch norm."""
+    """equinox's layers; ``[mode=ema]`` is that of its batch norm in which training uses the moving average."""
 
     METHODS: Mapping[str, Function] = METHODS
     TRACED = ()  # the layers' users give them Python's numbers
     TRACKED = ("batch",)
 
     def __init__(self, options: Mapping[str, str], device: str = "cpu") -> None:
-        """Mode ``ema`` unless the option says otherwise, as equinox has it."""
+        """Mode ``batch``, what others call batch norm, unless the option says otherwise; equinox's own is ``ema``."""
         super().__init__(options, device)
-        self.mode = self.options.get("mode", "ema")
+        self.mode = self.options.get("mode", "batch")
         self.METHODS = {**METHODS, "batch": functools.partial(batch_norm, mode=self.mode)}
 
     def environment(self) -> Dict[str, Any]:

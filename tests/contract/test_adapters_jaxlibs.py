@@ -70,11 +70,13 @@ def test_the_fast_variance_of_flax_is_its_default_and_an_option(
 def test_mode_ema_of_equinox_normalizes_with_what_it_has_averaged(requires: Callable[[str], None]) -> None:
     """In training; its running statistics are right, and so is evaluation."""
     requires("equinox")
-    report = normcheck.compare("batch", backends=["equinox"], fixtures=["nchw"], gradients=False)
+    report = normcheck.compare("batch", backends=["equinox[mode=ema]"], fixtures=["nchw"], gradients=False)
     assert {Output.Y: Verdict.FAIL, Output.RUNNING_MEAN: Verdict.PASS, Output.RUNNING_VAR: Verdict.PASS} == {
         r.output: r.verdict for r in report.results
     }
-    assert [] == wrong(normcheck.compare("batch", backends=["equinox"], fixtures=["nchw"], mode="eval"))
+    assert [] == wrong(
+        normcheck.compare("batch", backends=["equinox[mode=ema]"], fixtures=["nchw"], mode="eval")
+    )
 
 
 def test_the_unclipped_variance_of_haiku_is_seen(requires: Callable[[str], None]) -> None:
