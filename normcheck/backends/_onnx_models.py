@@ -34,7 +34,7 @@ class Node(NamedTuple):
     operator: str
     inputs: List[str]
     outputs: List[str]
-    attributes: Dict[str, Any] = {}
+    attributes: Mapping[str, Any] = {}
 
 
 def model(
@@ -60,9 +60,7 @@ def model(
         [numpy_helper.from_array(array, name) for name, array in constants.items()],
     )
     imports = [helper.make_opsetid("", opset)]
-    made = helper.make_model(
-        graph, opset_imports=imports, ir_version=helper.find_min_ir_version_for(imports)
-    )
+    made = helper.make_model(graph, opset_imports=imports, ir_version=helper.find_min_ir_version_for(imports))
     content: bytes = made.SerializeToString()
     return content
 
@@ -210,7 +208,9 @@ class Onnx(Backend):
         if self.opset < 21:
             return self._groups_then_affine(x, weight, bias, attributes)
         stash = TensorProto.DOUBLE if x.dtype == np.float64 else TensorProto.FLOAT
-        return self._normalized("GroupNormalization", x, weight, bias, {}, {**attributes, "stash_type": stash})[0]
+        return self._normalized(
+            "GroupNormalization", x, weight, bias, {}, {**attributes, "stash_type": stash}
+        )[0]
 
     def _groups_then_affine(
         self, x: Array, weight: Optional[Array], bias: Optional[Array], attributes: Dict[str, Any]
