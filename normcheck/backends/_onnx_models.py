@@ -105,6 +105,12 @@ class Onnx(Backend):
                 return f"ONNX keeps 1 - momentum in float32, which has no {1 - momentum:g} for a {task.dtype} case"
         return None
 
+    def refuses(self, task: Task, shape: Tuple[int, ...]) -> Optional[str]:
+        """GroupNormalization is a function that reshapes x to a length of -1, which an empty one has not."""
+        if task.method == "group" and shape[0] == 0:
+            return "ONNX's GroupNormalization refuses an empty batch"
+        return None
+
     def from_numpy(self, tagged: Tagged) -> Array:
         """The array itself; bfloat16 as ml_dtypes has it."""
         dtype, data = tagged

@@ -111,8 +111,9 @@ def _taken(array: Optional[Array], channels: List[int]) -> Optional[Array]:
 
 def _interleaved(groups: List[List[int]]) -> bool:
     """True if channel c is in group c mod the number of groups, which is how MLX's own are."""
-    channels = range(sum(map(len, groups)))
-    return groups == [list(channels[first :: len(groups)]) for first in range(len(groups))]
+    channels, number = sum(map(len, groups)), len(groups)
+    strided = [list(range(first, channels, number)) for first in range(number)]
+    return channels % number == 0 and groups == strided
 
 
 METHODS: Dict[str, Function] = {
@@ -162,6 +163,8 @@ class Mlx(Backend):
             return "mlx.nn.BatchNorm refuses more than 4 axes"
         if task.method == "batch" and trains and int(np.prod(shape)) == channels:
             return "mlx.nn.BatchNorm refuses one value per channel"
+        if task.method in ("instance", "group") and shape[0] == 0:
+            return f"the {task.method} norm of mlx.nn refuses an empty batch"
         return None
 
     def from_numpy(self, tagged: Tagged) -> Array:

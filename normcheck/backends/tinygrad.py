@@ -21,6 +21,7 @@ from normcheck.backends._base import (
     Function,
     NotAnArrayError,
     Tagged,
+    Task,
     UnavailableError,
     equal_contiguous,
     same_groups,
@@ -156,6 +157,12 @@ class Tinygrad(Backend):
             "deterministic": True,
         }
 
+    def refuses(self, task: Task, shape: Tuple[int, ...]) -> Optional[str]:
+        """It cannot reshape an empty tensor to a length of -1."""
+        if task.method in ("instance", "group") and shape[0] == 0:
+            return f"the {task.method} norm of tinygrad.nn refuses an empty batch"
+        return None
+
     def from_numpy(self, tagged: Tagged) -> Array:
         """A copy on the device."""
         dtype, data = tagged
@@ -184,7 +191,8 @@ class Tinygrad(Backend):
         returned = self.compiled(function, static)(*arrays, **named)
         y = returned[0] if isinstance(returned, tuple) and returned else returned
         try:
-            found = y.gradient(*leaves.values(), gradient=grad_y)
+            # y is float32 where a parameter is, and grad_y has to have y's dtype for gradients to have theirs.
+            found = y.gradient(*leaves.values(), gradient=grad_y.cast(y.dtype))
             Tensor.realize(*found)
         except Exception as error:  # whatever the user's backward raises is an answer about the gradients
             return returned, {}, error

@@ -56,6 +56,15 @@ def test_a_weight_counts_without_a_bias_and_the_reverse(
     assert verdicts(report) == {method: {Verdict.PASS} for method in ("batch", "instance", "group")}
 
 
+@pytest.mark.parametrize("backend", ALL)
+def test_an_empty_batch_is_refused_where_it_is_reshaped(backend: str, requires: Requires) -> None:
+    requires(backend)
+    report = compare(["layer", "instance", "group"], backend=backend, fixtures=["empty-batch"])
+    computed, refused = {Verdict.INCONCLUSIVE}, {Verdict.UNSUPPORTED}
+    instance = computed if backend in ONNX else refused
+    assert verdicts(report) == {"layer": computed, "instance": instance, "group": refused}
+
+
 @pytest.mark.parametrize("backend", ONNX)
 def test_running_variances_are_translated_to_the_precision_of_float64(
     backend: str, requires: Requires
@@ -148,7 +157,10 @@ def test_mlx_has_its_own_interleaved_groups(requires: Requires) -> None:
         for groups in ("0,2,4,6|1,3,5,7", "0,1,2,3|4,5,6,7", "0,2,4|1,3,5,6,7")
     }
     assert list(found.values()) == [{"group": {v}} for v in (Verdict.PASS, Verdict.FAIL, Verdict.FAIL)]
-    report = compare("group", backend="mlx", fixtures=["nchw"], groups="0,2,4|1,3,5,6,7")
+    for groups in ("0,2,4,6|1,3,5,7", "0,2,4|1,3,5,6,7", "0,2,4,6,7|1,3,5"):
+        report = compare("group", backend="mlx", fixtures=["nchw"], groups=groups)
+        assert verdicts(report) == {"group": {Verdict.PASS}}, groups
+    report = compare("group", backend="mlx", fixtures=["past-power-of-two"])  # 0,2|1: strided, but uneven
     assert verdicts(report) == {"group": {Verdict.PASS}}
 
 
