@@ -30,6 +30,7 @@ class Task(NamedTuple):
     steps: int
     params: Dict[str, Any]
     outputs: List[str]
+    parameter_dtype: Optional[str] = None  # of weight, bias and running statistics, where it is not dtype
 
     @property
     def tracks(self) -> bool:

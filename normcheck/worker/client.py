@@ -131,6 +131,7 @@ class WorkerClient:
             "steps": case.steps,
             "params": case.params.to_dict(),
             "outputs": [output.value for output in case.outputs],
+            "parameter_dtype": case.parameter_dtype and case.parameter_dtype.value,
         }
         deadline = time.monotonic() + self.timeout
         try:
