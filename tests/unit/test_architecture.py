@@ -46,6 +46,9 @@ LEVELS = {
     "normcheck": 0,
 }
 FRAMEWORKS = {entry.requires for entry in BUILTIN.values()} - {"numpy"}
+SHARED = {
+    "normcheck.backends._onnx_models": {"onnx", "ml_dtypes"}
+}  # what several adapters build upon, and with what
 ADAPTERS = {entry.adapter.partition(":")[0] for entry in BUILTIN.values()}
 CHILD_SIDE = [
     name
@@ -112,7 +115,9 @@ def test_arrows_point_downward(name: str) -> None:
 def frameworks_of(name: str) -> set[str]:
     """What an adapter may import: its own framework, and those of the adapters that it builds upon."""
     own = {entry.requires for entry in BUILTIN.values() if entry.adapter.partition(":")[0] == name}
-    return own.union(*(frameworks_of(other) for other in imported_by(name) & ADAPTERS if own))
+    if name in SHARED:
+        return SHARED[name]
+    return own.union(*(frameworks_of(other) for other in imported_by(name) & {*ADAPTERS, *SHARED} if own))
 
 
 @pytest.mark.parametrize("name", SOURCES)
