@@ -27,6 +27,13 @@ def show_backends(found: Sequence[BackendStatus], console: Console) -> None:
     if usable:
         write(table, console)
         write(Text(f"\n{LEGEND}", style="dim"), console)
+        reasons = _table("why not", "")
+        for backend in usable:
+            if why := why_not(backend):
+                reasons.add_row(Text(backend.name), Text(printable(why), style="dim"))
+        if reasons.row_count:
+            write(Text(""), console)
+            write(reasons, console)
         settings = _table("settings", "")
         for backend in usable:
             facts = {name: value for name, value in backend.environment.items() if name != "version"}
@@ -45,6 +52,12 @@ def show_backends(found: Sequence[BackendStatus], console: Console) -> None:
 METHODS = ("batch", "layer", "instance", "group")
 SHORT = {"float64": "f64", "float32": "f32", "float16": "f16", "bfloat16": "bf16"}
 LEGEND = "✓ has it, s with running statistics, – has it not; dtypes are f64, f32, f16 and bf16"
+
+
+def why_not(backend: BackendStatus) -> str:
+    """What the backend lacks, in its own words."""
+    reasons = dict.fromkeys(reason for own in backend.offers.values() for reason in own["lacks"])
+    return "; ".join(reasons)
 
 
 def matrix_row(backend: BackendStatus) -> list[str]:

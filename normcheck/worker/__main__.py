@@ -39,6 +39,7 @@ CANONICAL: Dict[str, Dict[str, Any]] = {
     "instance": {},
     "group": {"num_groups": 2},
 }
+STATEFUL = ("batch", "instance")
 ALL_DTYPES = ("float64", "float32", "float16", "bfloat16")
 
 Reply = Dict[str, Any]
@@ -273,13 +274,18 @@ def _offers(backend: Backend) -> Dict[str, Any]:
     for method, params in CANONICAL.items():
         stateless = {dtype: backend.lacks(_task(method, dtype, params)) for dtype in ALL_DTYPES}
         dtypes = [dtype for dtype, reason in stateless.items() if reason is None]
-        tracking = {**params, "momentum": 0.1}
-        state = [dtype for dtype in dtypes if backend.lacks(_task(method, dtype, tracking)) is None]
+        reasons = {reason for reason in stateless.values() if reason is not None}
+        state = False
+        if dtypes and method in STATEFUL:
+            tracking = _task(method, dtypes[0], {**params, "momentum": 0.1})
+            reason = backend.lacks(tracking)
+            state = reason is None
+            reasons |= set() if reason is None else {reason}
         found[method] = {
             "dtypes": dtypes,
             "gradients": bool(dtypes) and backend.DIFFERENTIATES,
-            "state": method in ("batch", "instance") and bool(state),
-            "lacks": sorted({reason for reason in stateless.values() if reason is not None}),
+            "state": state,
+            "lacks": sorted(reasons),
         }
     return found
 
