@@ -8,7 +8,8 @@
     link = "docs/findings/torch-group-norm-channels-last.py"
 
 stands in pyproject.toml, or as ``[[known]]`` in normcheck.toml. In ``case`` and ``backend`` ``*`` stands for anything
-and ``?`` for one character; brackets are what they are. ``output`` may narrow an entry to one output.
+and ``?`` for one character; brackets are what they are. ``case`` may be an array of such patterns, each of which has
+to hold; ``output`` may narrow an entry to one output.
 """
 
 from __future__ import annotations
@@ -71,7 +72,11 @@ def read(path: Path) -> tuple[Entry, ...]:
         raise ConfigError(
             f"{path}: 'known' must be an array of tables: [[known]] or [[tool.normcheck.known]]"
         )
-    return tuple(_entry(entry, f"{path}, known entry {number}") for number, entry in enumerate(entries, 1))
+    return tuple(
+        each
+        for number, entry in enumerate(entries, 1)
+        for each in _entries(entry, f"{path}, known entry {number}")
+    )
 
 
 def _table(path: Path) -> Mapping[str, Any] | None:
@@ -85,6 +90,16 @@ def _table(path: Path) -> Mapping[str, Any] | None:
     if table is not None and not isinstance(table, dict):
         raise ConfigError(f"{path}: tool.normcheck must be a table")
     return table
+
+
+def _entries(entry: Mapping[str, Any], where: str) -> tuple[Entry, ...]:
+    """The entries of one table: one for each pattern of ``case``."""
+    cases = entry.get("case")
+    if isinstance(cases, list):
+        if not cases:
+            raise ConfigError(f"{where}: case is an empty array")
+        return tuple(_entry({**entry, "case": case}, where) for case in cases)
+    return (_entry(entry, where),)
 
 
 def _entry(entry: Mapping[str, Any], where: str) -> Entry:

@@ -92,6 +92,13 @@ def test_an_entry_that_is_true_no_more_fails_the_run(
     assert message in report["stale"][0]
 
 
+def test_each_of_several_patterns_has_to_hold(compare: Any, tmp_path: Path) -> None:
+    table = "\n".join(f'{key} = "{value}"' for key, value in ENTRY.items() if key != "case")
+    for cases, code in (("['layer/nchw/*', 'batch/nchw/*']", 0), ("['layer/nchw/*', 'layer/nope/*']", 1)):
+        (tmp_path / "normcheck.toml").write_text(f"[[known]]\ncase = {cases}\n{table}")
+        assert code == compare().returncode
+
+
 def test_what_passes_again_is_no_known_failure(compare: Any, tmp_path: Path) -> None:
     written(tmp_path, {**ENTRY, "backend": "numpy"})
     done = compare(backend="numpy")
@@ -132,6 +139,8 @@ def test_brackets_in_a_pattern_are_brackets(run: Run, tmp_path: Path) -> None:
             "[[known]]\ncase='a'\nbackend='b'\nverdict='fail'\nreason='c'\noutput='z'",
             "output is 'z'; valid: y",
         ),
+        ("[[known]]\ncase=[]\nbackend='b'\nverdict='fail'\nreason='c'", "case is an empty array"),
+        ("[[known]]\ncase=['a',3]\nbackend='b'\nverdict='fail'\nreason='c'", "case is 3; it must be text"),
         ("known = 3", "'known' must be an array of tables"),
         ("knwon = []", "unknown key 'knwon'; valid: known"),
         ("[[known]", "not readable as TOML"),
