@@ -1,4 +1,4 @@
-"""TensorFlow: tf.nn.moments and tf.nn.batch_normalization, as tf.nn documents them for normalization, and tf.GradientTape.
+"""TensorFlow: tf.nn.moments and tf.nn.batch_normalization, which tf.nn has for normalization, and tf.GradientTape.
 
 The statistics are those of tf.nn.moments over the axes that share them. Running averages are not TensorFlow's part
 (they are Keras's): they are kept here as tf.nn.batch_normalization expects them, of the unbiased batch variance.
@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
 import numpy as np
-import tensorflow as tf
+import tensorflow as tf  # type: ignore[import-untyped]
 
 from normcheck.backends._base import (
     GRADIENTS,
@@ -36,7 +36,7 @@ def _along(parameter: Optional[Tensor], ndim: int, axis: int) -> Optional[Tensor
 def _normalized(
     x: Tensor, axes: Sequence[int], weight: Optional[Tensor], bias: Optional[Tensor], eps: float
 ) -> Tensor:
-    """x normalized over ``axes``; weight and bias broadcast against it."""
+    """Normalize x over ``axes``; weight and bias broadcast against it."""
     mean, variance = tf.nn.moments(x, axes, keepdims=True)
     return _scaled(x, mean, variance, weight, bias, eps)
 
@@ -120,24 +120,17 @@ def group_norm(
     split = same_groups({"num_groups": num_groups, "groups": groups}, channels)
     scale, offset = (_along(parameter, x.ndim, axis) for parameter in (weight, bias))
     if equal_contiguous(split):
-
-        def grouped(a: Optional[Tensor]) -> Optional[Tensor]:
-            """The channels' axis in two: the groups, and the channels of each."""
-            if a is None:
-                return None
-            return tf.reshape(a, [*a.shape[:axis], len(split), channels // len(split), *a.shape[axis + 1 :]])
-
+        sizes = (len(split), channels // len(split))
+        grouped = [
+            None if a is None else tf.reshape(a, [*a.shape[:axis], *sizes, *a.shape[axis + 1 :]])
+            for a in (x, scale, offset)
+        ]
         axes = [each for each in range(1, x.ndim + 1) if each != axis]
-        return tf.reshape(_normalized(grouped(x), axes, grouped(scale), grouped(offset), eps), x.shape)
-    parts = [
-        _normalized(
-            tf.gather(x, group, axis=axis),
-            range(1, x.ndim),
-            *(None if a is None else tf.gather(a, group, axis=axis) for a in (scale, offset)),
-            eps,
-        )
-        for group in split
-    ]
+        return tf.reshape(_normalized(grouped[0], axes, grouped[1], grouped[2], eps), x.shape)
+    parts = []
+    for group in split:
+        taken = [None if a is None else tf.gather(a, group, axis=axis) for a in (x, scale, offset)]
+        parts.append(_normalized(taken[0], range(1, x.ndim), taken[1], taken[2], eps))
     order = np.argsort([channel for group in split for channel in group])
     return tf.gather(tf.concat(parts, axis=axis), order, axis=axis)
 
