@@ -6,7 +6,6 @@ adapter. Layers are called as ``layer(x)``, not compiled, and get all their vari
 
 from __future__ import annotations
 
-import copy
 import importlib
 import math
 import os
@@ -86,11 +85,11 @@ def _stateful(
 class _LayerFunction:
     """A keras.Layer called like a function; its axis, epsilon, groups, momentum and dtype policy are its own.
 
-    x is called for as Keras has it: the fixture's axis of the channels is moved to the layer's ``axis``, the last one
-    if it has none, and back in y. Layer norm's x stays as it is: the layer's ``axis`` are the last axes. The fixture's
-    weight and bias go into the one variable called gamma and the one called beta, the running statistics into
-    moving_mean and moving_variance, which is the biased one, as Keras's own is. A layer that is not built yet is
-    built for each shape.
+    Fixtures have channels first, or where they say: x is moved so that they are last if the layer's ``axis`` is the
+    last one, Keras's default, or it has none; they are first if its axis is 1. y is moved back. Layer norm's x stays
+    as it is, the last axes are the layer's. The fixture's weight and bias go into the one variable called gamma and
+    the one called beta, its running statistics into moving_mean and moving_variance, which is the biased one as
+    Keras's own is. A layer that is not built is built for the first x that it gets.
     """
 
     def __init__(self, keras: Any, layer: Layer) -> None:
@@ -113,23 +112,16 @@ class _LayerFunction:
         if normalized_ndim is not None:
             ours = theirs
         moved = self.keras.ops.moveaxis(x, ours, theirs)
-        layer = self._built(moved)
+        if not self.layer.built:  # by a call without data
+            self.layer(self.keras.KerasTensor(tuple(moved.shape), moved.dtype))
         parameters = {"gamma": weight, "beta": bias}
-        if running_mean is None or running_var is None or not _tracks(layer):
-            y, _ = _stateless(self.keras, layer, moved, parameters, training=training)
+        if running_mean is None or running_var is None or not _tracks(self.layer):
+            y, _ = _stateless(self.keras, self.layer, moved, parameters, training=training)
             return self.keras.ops.moveaxis(y, theirs, ours)
         y, *state = _stateful(
-            self.keras, layer, moved, parameters, running_mean, running_var, training=training
+            self.keras, self.layer, moved, parameters, running_mean, running_var, training=training
         )
         return (self.keras.ops.moveaxis(y, theirs, ours), *state)
-
-    def _built(self, x: Array) -> Layer:
-        """The layer, or a copy of it that is built for x, by a call without data."""
-        if self.layer.built:
-            return self.layer
-        layer = copy.deepcopy(self.layer)
-        layer(self.keras.KerasTensor(tuple(x.shape), self.keras.backend.standardize_dtype(x.dtype)))
-        return layer
 
 
 def _tracks(layer: Layer) -> bool:
