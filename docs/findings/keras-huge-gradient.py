@@ -40,6 +40,5 @@ print(f"keras {keras.__version__} on {keras.backend.backend()}")
 expected = gradient(x)
 for exponent in (10, 30, 50):
     found = gradient(x * np.float32(2.0**exponent)) * np.float32(2.0**exponent)
-    print(
-        f"x times 2^{exponent}: the gradient, scaled back, is off by {abs(found - expected).max() / abs(expected).max():.1g}"
-    )
+    error = abs(found - expected).max() / abs(expected).max()
+    print(f"x times 2^{exponent}: the gradient, scaled back, is off by {error:.1g} of the largest")

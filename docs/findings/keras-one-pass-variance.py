@@ -24,6 +24,5 @@ for offset in (0, 1e2, 1e4):
     ):
         y = keras.ops.convert_to_numpy(layer(x, training=True))
         exact = (wide - wide.mean(axis, keepdims=True)) / np.sqrt(wide.var(axis, keepdims=True) + 1e-5)
-        print(
-            f"offset {offset:g}, {name}: {np.isnan(y).sum()} NaN, the others off by up to {np.nanmax(abs(y - exact)):.1g}"
-        )
+        error = np.nanmax(abs(y - exact))
+        print(f"offset {offset:g}, {name}: {np.isnan(y).sum()} NaN, the others off by up to {error:.1g}")
