@@ -252,7 +252,7 @@ def _serve(sock: socket.socket, directory: str, spec: Dict[str, Any]) -> None:
     own = None
     if spec.get("target"):
         try:
-            own = target.load(spec["target"])
+            own = target.load(spec["target"], spec["host"])
         except target.BadTargetError as error:
             frames.send(sock, {"kind": "bad target", "message": str(error), "traceback": error.details})
             return

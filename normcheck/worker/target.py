@@ -24,8 +24,8 @@ class BadTargetError(Exception):
         self.details = details
 
 
-def load(target: str) -> Any:
-    """The attribute of ``path/to/file.py:attribute`` or ``package.module:attribute``."""
+def load(target: str, host: str) -> Any:
+    """The attribute of ``path/to/file.py:attribute`` or ``package.module:attribute``, for ``host`` to call."""
     place, _, attribute = target.rpartition(":")
     try:
         module = _from_file(place) if place.endswith(".py") or os.sep in place else _from_module(place)
@@ -45,6 +45,12 @@ def load(target: str) -> Any:
         value = getattr(value, name)
     if not callable(value):
         raise BadTargetError(f"{target} is a {type(value).__name__}, not a function or a module to call")
+    keras = sys.modules.get("keras")  # its layers exist only if somebody has imported it
+    if keras is not None and host != "keras" and isinstance(value, keras.Layer):
+        raise BadTargetError(
+            f"{target} is a Keras layer, which {host} does not call: use the host keras, "
+            f"keras:{target} or keras[backend=…]:{target}"
+        )
     return value
 
 

@@ -1,0 +1,288 @@
+"""Keras 3: its layers, and one's own, on one of its backends: JAX, PyTorch, NumPy or TensorFlow.
+
+Arrays, their way from and to NumPy and gradients are those of the framework under Keras, by that framework's own
+adapter. Layers are called as ``layer(x)``, not compiled, and get all their variables by keras.StatelessScope.
+"""
+
+from __future__ import annotations
+
+import importlib
+import math
+import os
+from typing import Any, Dict, List, Mapping, Optional, Tuple
+
+import numpy as np
+
+from normcheck.backends._base import (
+    Backend,
+    Differentiated,
+    Function,
+    Tagged,
+    Task,
+    UnavailableError,
+    equal_contiguous,
+    same_groups,
+)
+
+Array = Any  # of the framework under Keras
+Layer = Any  # keras.Layer
+FRAMEWORKS = {
+    "jax": "jax:Jax",
+    "torch": "torch:Torch",
+    "numpy": "numpy:NumPy",
+    "tensorflow": "tensorflow:TensorFlow",
+}
+NEUTRAL = {"gamma": 1.0, "beta": 0.0}
+
+
+def _stateless(
+    keras: Any, layer: Layer, x: Array, values: Mapping[str, Optional[Array]], **call: Any
+) -> Tuple[Array, Dict[str, Array]]:
+    """Call the built ``layer`` with ``values`` for its variables, by name; y, and the variables after it."""
+    mapping = []
+    for name, given in values.items():
+        own = [variable for variable in layer.variables if variable.name == name]
+        if not own and given is None:
+            continue
+        if len(own) != 1:
+            raise TypeError(f"the layer has {len(own)} variables called {name} to load the fixture's into")
+        value = keras.ops.full(own[0].shape, NEUTRAL[name], own[0].dtype) if given is None else given
+        if tuple(own[0].shape) != tuple(value.shape):
+            shapes = f"{tuple(own[0].shape)}, the fixture's has {tuple(value.shape)}"
+            raise TypeError(f"the layer's {name} has shape {shapes}")
+        mapping.append((own[0], value))
+    with keras.StatelessScope(state_mapping=mapping) as scope:
+        y = layer(x, **call)
+    return y, {variable.name: scope.get_current_value(variable) for variable, _ in mapping}
+
+
+def _stateful(
+    keras: Any,
+    layer: Layer,
+    x: Array,
+    parameters: Mapping[str, Optional[Array]],
+    running_mean: Array,
+    running_var: Array,
+    training: bool,
+) -> Tuple[Array, Array, Array]:
+    """Call the built ``layer`` with moving statistics; y, and the running statistics after it.
+
+    Keras's moving variance takes the biased variance of the batch, the canonical one the unbiased, n/(n-1) of it:
+    for a training step the layer gets the old one by n/(n-1), and what it makes of it is multiplied by as much.
+    """
+    n = math.prod(x.shape) // running_var.shape[0]
+    unbiased = n / (n - 1) if training else 1.0
+    cast = keras.ops.cast
+    moving = {
+        "moving_mean": cast(running_mean, layer.variable_dtype),
+        "moving_variance": cast(running_var, layer.variable_dtype) / unbiased,
+    }
+    y, after = _stateless(keras, layer, x, {**parameters, **moving}, training=training)
+    mean, var = after["moving_mean"], after["moving_variance"] * unbiased
+    return y, cast(mean, running_mean.dtype), cast(var, running_var.dtype)
+
+
+class _LayerFunction:
+    """A keras.Layer called like a function; its axis, epsilon, groups, momentum and dtype policy are its own.
+
+    Fixtures have channels first, or where they say: x is moved so that they are last if the layer's ``axis`` is the
+    last one, Keras's default, or it has none; they are first if its axis is 1. y is moved back. Layer norm's x stays
+    as it is, the last axes are the layer's. The fixture's weight and bias go into the one variable called gamma and
+    the one called beta, its running statistics into moving_mean and moving_variance, which is the biased one as
+    Keras's own is. A layer that is not built is built for the first x that it gets.
+    """
+
+    def __init__(self, keras: Any, layer: Layer) -> None:
+        self.keras, self.layer = keras, layer
+
+    def __call__(
+        self,
+        x: Array,
+        weight: Optional[Array],
+        bias: Optional[Array],
+        *,
+        training: bool = True,
+        running_mean: Optional[Array] = None,
+        running_var: Optional[Array] = None,
+        channel_axis: int = 1,
+        normalized_ndim: Optional[int] = None,
+    ) -> Any:
+        axis = getattr(self.layer, "axis", -1)
+        ours, theirs = (channel_axis, axis if isinstance(axis, int) else -1)
+        if normalized_ndim is not None:
+            ours = theirs
+        moved = self.keras.ops.moveaxis(x, ours, theirs)
+        if not self.layer.built:  # by a call without data
+            self.layer(self.keras.KerasTensor(tuple(moved.shape), moved.dtype))
+        parameters = {"gamma": weight, "beta": bias}
+        if running_mean is None or running_var is None or not _tracks(self.layer):
+            y, _ = _stateless(self.keras, self.layer, moved, parameters, training=training)
+            return self.keras.ops.moveaxis(y, theirs, ours)
+        y, *state = _stateful(
+            self.keras, self.layer, moved, parameters, running_mean, running_var, training=training
+        )
+        return (self.keras.ops.moveaxis(y, theirs, ours), *state)
+
+
+def _tracks(layer: Layer) -> bool:
+    return {"moving_mean", "moving_variance"} <= {variable.name for variable in layer.variables}
+
+
+class Keras(Backend):
+    """Keras's layers on the framework that ``[backend=…]`` names."""
+
+    TRACKED = ("batch",)
+
+    def __init__(self, options: Mapping[str, str], device: str = "cpu") -> None:
+        """Keras reads KERAS_BACKEND once, when it is imported."""
+        self.options, self.device = dict(options), device
+        under = self.options.get("backend", "jax")
+        module, _, adapter = FRAMEWORKS[under].partition(":")
+        framework = importlib.import_module(f"normcheck.backends.{module}")
+        self._framework: Backend = getattr(framework, adapter)({"jit": "False"}, device)
+        os.environ["KERAS_BACKEND"] = under
+        self._keras: Any = importlib.import_module("keras")
+        if self._keras.backend.backend() != under:
+            raise UnavailableError(f"Keras runs on {self._keras.backend.backend()} already, not on {under}")
+        self.DIFFERENTIATES = under != "numpy"
+        self.METHODS = {
+            "batch": self.batch_norm,
+            "layer": self.layer_norm,
+            "instance": self.instance_norm,
+            "group": self.group_norm,
+        }
+
+    def environment(self) -> Dict[str, Any]:
+        """Keras's version, and the version and settings of the framework under it."""
+        below = self._framework.environment()
+        backend = f"{self._keras.backend.backend()} {below['version']}"
+        return {**below, "version": self._keras.__version__, "backend": backend}
+
+    def configure(self, task: Task) -> None:
+        """As the framework needs it."""
+        self._framework.configure(task)
+
+    def from_numpy(self, tagged: Tagged) -> Array:
+        """An array of the framework."""
+        return self._framework.from_numpy(tagged)
+
+    def to_numpy(self, value: Any) -> Tagged:
+        """The data of an array of the framework."""
+        return self._framework.to_numpy(value)
+
+    def as_function(self, value: Any) -> Function:
+        """A keras.Layer as a function of the variables that it holds; anything else as the framework has it."""
+        if isinstance(value, self._keras.Layer):
+            return _LayerFunction(self._keras, value)
+        return self._framework.as_function(value)
+
+    def compiled(self, function: Function, static: Dict[str, Any]) -> Function:
+        """The function as it is, on the device, which Keras would choose by itself."""
+        called = self._framework.compiled(function, static)
+
+        def on_device(*arrays: Any, **named: Any) -> Any:
+            with self._keras.device(self.device):
+                return called(*arrays, **named)
+
+        return on_device
+
+    def differentiate(
+        self,
+        function: Function,
+        static: Dict[str, Any],
+        arrays: List[Any],
+        named: Dict[str, Any],
+        grad_y: Array,
+    ) -> Differentiated:
+        """The framework's own differentiation."""
+        with self._keras.device(self.device):
+            return self._framework.differentiate(function, static, arrays, named, grad_y)
+
+    def batch_norm(
+        self,
+        x: Array,
+        weight: Optional[Array],
+        bias: Optional[Array],
+        *,
+        eps: float,
+        running_mean: Array,
+        running_var: Array,
+        training: bool,
+        momentum: float,
+        channel_axis: int = 1,
+    ) -> Tuple[Array, Array, Array]:
+        """``keras.layers.BatchNormalization``; its momentum is the old value's weight.
+
+        Its variables are float32 in half precision, as in Keras's mixed policies, so that the moving statistics
+        are rounded once, after their translation.
+        """
+        layer = self._keras.layers.BatchNormalization(
+            axis=channel_axis,
+            momentum=1 - momentum,
+            epsilon=eps,
+            center=bias is not None,
+            scale=weight is not None,
+            renorm=False,
+            synchronized=False,
+            dtype=self._policy(x, x.dtype, wide=True),
+        )
+        layer.build(tuple(x.shape))
+        parameters = {"gamma": weight, "beta": bias}
+        return _stateful(self._keras, layer, x, parameters, running_mean, running_var, training)
+
+    def layer_norm(
+        self, x: Array, weight: Optional[Array], bias: Optional[Array], *, eps: float, normalized_ndim: int
+    ) -> Array:
+        """``keras.layers.LayerNormalization``."""
+        axes = list(range(x.ndim - normalized_ndim, x.ndim))
+        return self._affine(self._keras.layers.LayerNormalization, x, weight, bias, axis=axes, epsilon=eps)
+
+    def instance_norm(
+        self, x: Array, weight: Optional[Array], bias: Optional[Array], *, eps: float, channel_axis: int = 1
+    ) -> Array:
+        """``keras.layers.GroupNormalization`` with groups=-1, which is Keras's instance norm."""
+        how = {"groups": -1, "axis": channel_axis, "epsilon": eps}
+        return self._affine(self._keras.layers.GroupNormalization, x, weight, bias, **how)
+
+    def group_norm(
+        self,
+        x: Array,
+        weight: Optional[Array],
+        bias: Optional[Array],
+        *,
+        eps: float,
+        num_groups: Optional[int] = None,
+        groups: Optional[List[List[int]]] = None,
+        channel_axis: int = 1,
+    ) -> Array:
+        """``keras.layers.GroupNormalization``; for groups that it cannot have, one call for each, put together."""
+        layer, ops = self._keras.layers.GroupNormalization, self._keras.ops
+        split = same_groups({"num_groups": num_groups, "groups": groups}, x.shape[channel_axis])
+        how = {"axis": channel_axis, "epsilon": eps}
+        if equal_contiguous(split):
+            return self._affine(layer, x, weight, bias, groups=len(split), **how)
+        parts = []
+        for group in map(np.array, split):
+            own = [None if parameter is None else ops.take(parameter, group) for parameter in (weight, bias)]
+            parts.append(self._affine(layer, ops.take(x, group, axis=channel_axis), *own, groups=1, **how))
+        order = np.argsort(np.concatenate(split))
+        return ops.take(ops.concatenate(parts, axis=channel_axis), order, axis=channel_axis)
+
+    def _affine(
+        self, kind: Any, x: Array, weight: Optional[Array], bias: Optional[Array], **how: Any
+    ) -> Array:
+        """Build a layer of a kind that has no state but weight and bias, and call it."""
+        (held,) = {p.dtype for p in (weight, bias) if p is not None} or {x.dtype}
+        affine = {"center": bias is not None, "scale": weight is not None}
+        layer = kind(**how, **affine, dtype=self._policy(x, held))
+        layer.build(tuple(x.shape))
+        return _stateless(self._keras, layer, x, {"gamma": weight, "beta": bias})[0]
+
+    def _policy(self, x: Array, held: Any, wide: bool = False) -> Any:
+        """The dtype policy that computes in the dtype of x and holds variables in the dtype ``held``.
+
+        Half precision variables are ``wide`` in float32, which is what Keras's mixed policies are for.
+        """
+        computed, held = map(self._keras.backend.standardize_dtype, (x.dtype, held))
+        mixed = held != computed or (wide and computed in ("float16", "bfloat16"))
+        return self._keras.DTypePolicy(f"mixed_{computed}" if mixed else computed)

@@ -1,0 +1,239 @@
+"""Keras on each of its backends, TensorFlow, and one's own Keras layers as targets."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support import Completed
+
+import normcheck
+from normcheck import backends
+from normcheck.backends import BUILTIN
+from normcheck.model import DType, Method, Output, Report, Verdict
+
+SOUND = ("jax", "tensorflow")  # whose variance is that of the deviations
+UNDER = BUILTIN["keras"].options["backend"]
+GRADIENTS = {Output.GRAD_X, Output.GRAD_WEIGHT, Output.GRAD_BIAS}
+
+OWN = """
+import keras
+
+EPS, MOMENTUM = 1e-5, 0.9
+batch = keras.layers.BatchNormalization(axis=1, epsilon=EPS, momentum=MOMENTUM)
+batch_last = keras.layers.BatchNormalization(epsilon=EPS, momentum=MOMENTUM)
+batch_built = keras.layers.BatchNormalization(axis=1, epsilon=EPS, momentum=MOMENTUM)
+batch_built.build((None, 8, None, None))
+batch_within = keras.Sequential([keras.layers.BatchNormalization(epsilon=EPS, momentum=MOMENTUM)])
+layer = keras.layers.LayerNormalization(axis=[1, 2, 3], epsilon=EPS)
+instance = keras.layers.GroupNormalization(-1, axis=1, epsilon=EPS)
+group = keras.layers.GroupNormalization(4, epsilon=EPS)
+wrong_eps = keras.layers.GroupNormalization(4)
+wrong_groups = keras.layers.GroupNormalization(2, epsilon=EPS)
+wrong_layer_eps = keras.layers.LayerNormalization(axis=[1, 2, 3], epsilon=1e-3)
+wrong_momentum = keras.layers.BatchNormalization(axis=1, epsilon=EPS, momentum=0.1)
+no_scale = keras.layers.GroupNormalization(4, epsilon=EPS, scale=False)
+
+
+class Wrapped(keras.Layer):
+    def __init__(self):
+        super().__init__()
+        self.norm = keras.layers.GroupNormalization(4, epsilon=EPS)
+
+    def call(self, x):
+        return self.norm(x)
+
+
+group_wrapped = Wrapped()
+
+
+def function(x, weight, bias, *, eps, num_groups):
+    shape = (x.shape[0], num_groups, -1)
+    rows = keras.ops.reshape(x, shape)
+    rows = rows - keras.ops.mean(rows, axis=-1, keepdims=True)
+    rows = rows / keras.ops.sqrt(keras.ops.mean(rows * rows, axis=-1, keepdims=True) + eps)
+    along = (1, -1, 1, 1)
+    return keras.ops.reshape(rows, x.shape) * weight.reshape(along) + bias.reshape(along)
+"""
+
+
+@pytest.fixture(params=UNDER)
+def under(request: pytest.FixtureRequest, requires: Callable[[str], None]) -> str:
+    requires("keras")
+    reason = backends.missing("keras", {"backend": request.param})
+    if reason is not None:
+        pytest.skip(reason)
+    return str(request.param)
+
+
+def on(under: str, target: str = "") -> str:
+    return f"keras[backend={under}]{target}"
+
+
+def wrong(report: Report) -> list[Any]:
+    return [(r.case.id, r.output, r.reason) for r in report.results if r.verdict is not Verdict.PASS]
+
+
+# --- the option ---------------------------------------------------------------------------------------------
+
+
+def test_the_option_is_the_framework_that_computes(under: str) -> None:
+    report = normcheck.compare(fixtures=["nchw"], backends=[on(under)])
+    assert [] == wrong(report)
+    facts = report.environment.backends[on(under)]
+    assert facts["backend"].startswith(f"{under} ")
+    assert (under != "numpy") == bool(GRADIENTS & {r.output for r in report.results})
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_half_precision_passes_with_parameters_of_either_dtype(under: str, dtype: str) -> None:
+    report = normcheck.compare(fixtures=["nchw", "nhwc", "odd", "mixed"], backends=[on(under)], dtype=dtype)
+    assert [] == wrong(report)
+
+
+def test_eval_mode_and_several_steps_pass(under: str) -> None:
+    for mode in ("train", "eval"):
+        report = normcheck.compare("batch", fixtures=["nhwc", "steps"], backends=[on(under)], mode=mode)
+        assert [] == wrong(report), mode
+
+
+# --- what the libraries get wrong: a pass here is news ---------------------------------------------------------
+
+
+def test_an_offset_of_ten_thousand_is_nan_where_the_variance_has_one_pass(under: str) -> None:
+    report = normcheck.compare(["batch", "group"], fixtures=["offset-1e4"], backends=[on(under)])
+    reasons = [r.reason or "" for r in report.results if r.output is Output.Y]
+    assert len(reasons) == len(["batch", "group"])
+    assert (under not in SOUND) == all("is nan where the oracle has" in reason for reason in reasons)
+
+
+def test_float64_is_computed_in_float32_except_on_tensorflow(under: str) -> None:
+    report = normcheck.compare(fixtures=["nchw"], backends=[on(under)], dtype="float64")
+    y = [r for r in report.results if r.output is Output.Y]
+    assert {DType.FLOAT64} == {r.case.dtype for r in y}
+    for r in y:
+        assert r.backward_error is not None
+        assert (under == "tensorflow") == (r.backward_error < 1e6), (
+            r.case.id
+        )  # float32 is about 5e8 roundoffs off
+
+
+def test_tensorflow_half_precision_fails_in_its_statistics(requires: Callable[[str], None]) -> None:
+    requires("tensorflow")
+    report = normcheck.compare(fixtures=["nchw"], backends=["tensorflow"], dtype=["float16", "bfloat16"])
+    assert {Verdict.FAIL} == {r.verdict for r in report.results if r.output is Output.Y}
+
+
+def test_tensorflow_passes_in_every_memory_layout_and_grouping(requires: Callable[[str], None]) -> None:
+    requires("tensorflow")
+    chosen = ["nc", "nhwc", "odd", "documents", "channels-last-memory", "strided-memory"]
+    report = normcheck.compare(fixtures=chosen, backends=["tensorflow"], dtype=["float32", "float64"])
+    assert [] == wrong(report)
+    assert GRADIENTS <= {r.output for r in report.results}
+
+
+def test_instance_norm_keeps_no_running_statistics(requires: Callable[[str], None]) -> None:
+    for name in ("keras", "tensorflow"):
+        requires(name)
+        report = normcheck.compare(Method.INSTANCE, fixtures=["tracked"], backends=[name])
+        assert {Verdict.UNSUPPORTED} == {r.verdict for r in report.results}
+
+
+@pytest.mark.parametrize("adapter", ["tensorflow:TensorFlow", "keras:Keras"])
+def test_a_device_that_is_not_there_is_unavailable(requires: Callable[[str], None], adapter: str) -> None:
+    module, _, name = adapter.partition(":")
+    requires(module)
+    source = f"from normcheck.backends.{module} import {name}; {name}({{}}, 'gpu:7')"
+    done = subprocess.run([sys.executable, "-c", source], capture_output=True, text=True, check=False)
+    assert re.search(r"UnavailableError: \w+ has no device 'gpu:7' here", done.stderr)
+
+
+# --- one's own layers -----------------------------------------------------------------------------------------
+
+PASSING = [
+    *(("batch", name) for name in ("batch", "batch_last", "batch_built", "batch_within")),
+    ("layer", "layer"),
+    ("instance", "instance"),
+    *(("group", name) for name in ("group", "group_wrapped")),
+]
+
+
+@pytest.fixture
+def own(run: Callable[..., Completed], parsed: Any, tmp_path: Path) -> Callable[..., list[dict[str, Any]]]:
+    (tmp_path / "own.py").write_text(OWN)
+
+    def results(under: str, method: str, name: str, *options: str) -> list[dict[str, Any]]:
+        target = f"mine={on(under)}:own.py:{name}"
+        chosen = ["--method", method, "--fixture", "nchw", *options]
+        chosen += ["--normalized-ndim", "3"] if method == "layer" else []
+        report = parsed(run("compare", "--backend", target, "--format", "json", *chosen).stdout)
+        found = [row for row in report["results"] if row["backend"] == "mine"]
+        assert found
+        return found
+
+    return results
+
+
+@pytest.mark.parametrize(("method", "name"), PASSING)
+def test_ones_own_layer_passes_with_gradients_and_moving_statistics(
+    under: str, own: Any, method: str, name: str
+) -> None:
+    results = own(under, method, name)
+    assert [] == [(row["output"], row["reason"]) for row in results if row["verdict"] != "pass"]
+    expected = {"y"}
+    expected |= {"grad_x", "grad_weight", "grad_bias"} if under != "numpy" else set()
+    expected |= {"running_mean", "running_var"} if method == "batch" else set()
+    assert expected == {row["output"] for row in results}
+
+
+@pytest.mark.parametrize("name", ["batch", "batch_last"])
+def test_the_training_argument_makes_eval_mode(under: str, own: Any, name: str) -> None:
+    assert {"pass"} == {row["verdict"] for row in own(under, "batch", name, "--mode", "eval")}
+
+
+def test_ones_own_function_gets_the_arrays_of_the_framework(own: Any, requires: Any) -> None:
+    requires("keras")
+    results = own("jax", "group", "function")
+    assert {"y", "grad_x", "grad_weight", "grad_bias"} == {row["output"] for row in results}
+    assert {"pass"} == {row["verdict"] for row in results}
+
+
+@pytest.mark.parametrize(
+    ("method", "name", "output"),
+    [
+        ("group", "wrong_eps", "y"),
+        ("group", "wrong_groups", "y"),
+        ("layer", "wrong_layer_eps", "y"),
+        ("batch", "wrong_momentum", "running_mean"),
+        ("batch", "wrong_momentum", "running_var"),
+    ],
+)
+def test_a_wrong_layer_fails(under: str, own: Any, method: str, name: str, output: str) -> None:
+    (row,) = [row for row in own(under, method, name) if row["output"] == output]
+    assert "fail" == row["verdict"]
+
+
+def test_a_layer_without_the_variable_is_an_error_that_says_so(own: Any, requires: Any) -> None:
+    requires("keras")
+    (row, *_) = own("jax", "group", "no_scale")
+    assert "error" == row["verdict"]
+    assert "the layer has 0 variables called gamma to load the fixture's into" in row["reason"]
+
+
+@pytest.mark.parametrize("host", ["numpy", "torch", "jax"])
+def test_another_host_says_to_use_the_host_keras(
+    run: Callable[..., Completed], requires: Any, tmp_path: Path, host: str
+) -> None:
+    requires("keras")
+    requires(host)
+    (tmp_path / "own.py").write_text(OWN)
+    chosen = ["--method", "group", "--fixture", "nchw", "--backend", f"mine={host}:own.py:group"]
+    done = run("compare", *chosen, KERAS_BACKEND=host)
+    assert 3 == done.returncode
+    assert f"is a Keras layer, which {host} does not call: use the host keras" in done.stderr
+    assert "keras:own.py:group" in done.stderr
