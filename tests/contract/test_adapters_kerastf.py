@@ -179,7 +179,14 @@ def own(run: Callable[..., Completed], parsed: Any, tmp_path: Path) -> Callable[
     return results
 
 
-@pytest.mark.parametrize(("method", "name"), PASSING)
+@pytest.mark.parametrize(
+    ("under", "method", "name"),
+    [
+        *(("numpy", *each) for each in PASSING),  # whose import costs the least
+        *((other, *PASSING[at]) for other in ("jax", "torch", "tensorflow") for at in (3, 4, 7)),
+    ],
+    indirect=["under"],
+)
 def test_ones_own_layer_passes_with_gradients_and_moving_statistics(
     under: str, own: Any, method: str, name: str
 ) -> None:
@@ -191,7 +198,11 @@ def test_ones_own_layer_passes_with_gradients_and_moving_statistics(
     assert expected == {row["output"] for row in results}
 
 
-@pytest.mark.parametrize("name", ["batch", "batch_last"])
+@pytest.mark.parametrize(
+    ("under", "name"),
+    [("numpy", "batch"), *((under, "batch_last") for under in UNDER)],
+    indirect=["under"],
+)
 def test_the_training_argument_makes_eval_mode(under: str, own: Any, name: str) -> None:
     assert {"pass"} == {row["verdict"] for row in own(under, "batch", name, "--mode", "eval")}
 
@@ -204,14 +215,18 @@ def test_ones_own_function_gets_the_arrays_of_the_framework(own: Any, requires: 
 
 
 @pytest.mark.parametrize(
-    ("method", "name", "output"),
+    ("under", "method", "name", "output"),
     [
-        ("group", "wrong_eps", "y"),
-        ("group", "wrong_groups", "y"),
-        ("layer", "wrong_layer_eps", "y"),
-        ("batch", "wrong_momentum", "running_mean"),
-        ("batch", "wrong_momentum", "running_var"),
+        ("numpy", "group", "wrong_eps", "y"),
+        ("numpy", "group", "wrong_groups", "y"),
+        ("numpy", "layer", "wrong_layer_eps", "y"),
+        ("numpy", "batch", "wrong_momentum", "running_mean"),
+        ("numpy", "batch", "wrong_momentum", "running_var"),
+        ("jax", "group", "wrong_eps", "y"),
+        ("torch", "layer", "wrong_layer_eps", "grad_x"),
+        ("tensorflow", "batch", "wrong_momentum", "running_var"),
     ],
+    indirect=["under"],
 )
 def test_a_wrong_layer_fails(under: str, own: Any, method: str, name: str, output: str) -> None:
     (row,) = [row for row in own(under, method, name) if row["output"] == output]
