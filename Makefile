@@ -1,6 +1,6 @@
 # Everything runs in .venv. A stamp file remembers each installation, so that the next run starts at once.
 PYTHON ?= python3
-BACKENDS ?= numpy,torch,jax
+BACKENDS ?= numpy,torch,jax,torch.nn,flax.linen,flax.nnx,equinox,haiku,keras,tensorflow,onnxruntime,onnx.reference,mlx
 VENV := .venv
 PIP := $(VENV)/bin/python -m pip --disable-pip-version-check install -c constraints.txt
 OLD := "normcheck needs Python 3.11 or later, this is " + sys.version.split()[0] + ": make PYTHON=python3.12 ..."
@@ -39,8 +39,9 @@ bench: $(VENV)/.users ## time normcheck against a script written by hand
 power: $(VENV)/.developers ## measure which broken implementations the checks catch, into docs/power.md
 	$(VENV)/bin/python tests/mutants/power.py
 
-docs: $(VENV)/.users ## draw the picture in the README again
+docs: $(VENV)/.developers ## draw the picture in the README again, and write the page of backends
 	$(VENV)/bin/python docs/images/make.py
+	$(VENV)/bin/python docs/make_backends.py
 
 clean: ## remove .venv, caches and builds
 	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis

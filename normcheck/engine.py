@@ -17,7 +17,7 @@ from normcheck import ledger
 from normcheck.backends import DEFAULT, missing, registered
 from normcheck.errors import UnusableBackendError, UsageError
 from normcheck.model import Environment, Report, Verdict
-from normcheck.plan import PlannedCase, Selection, all_case_ids, plan
+from normcheck.plan import PlannedCase, Selection, all_cases, plan
 from normcheck.worker.process import WorkerProcess
 from normcheck.worker.spec import BackendSpec
 
@@ -135,8 +135,16 @@ def run(
         report = _Run(specs, planned.cases, options, directory, on_progress).report((*notes, *planned.notes))
     if not known:
         return report
-    results, stale = ledger.apply(known, report.results, backends=registered(), cases=all_case_ids)
+    results, stale = ledger.apply(known, report.results, backends=registered(), cases=_all_case_ids)
     return replace(report, results=results, stale=stale)
+
+
+def _all_case_ids() -> frozenset[str]:
+    """The ids of all cases of the fixtures that come with normcheck, by the oracle and by each law."""
+    from normcheck.laws import LAWS
+
+    judges = ("", *(law.name for law in LAWS))
+    return frozenset(replace(case, law=law).id for case in all_cases() for law in judges)
 
 
 def record(

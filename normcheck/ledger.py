@@ -169,7 +169,8 @@ def _stale(
             f"{verdicts}); remove or correct the entry"
         )
     if not any(_matches(entry.backend, name) for name in ran):
-        if any(_matches(entry.backend, name) for name in backends):
+        without_options = entry.backend.partition("[")[0]
+        if any(_matches(without_options, name) for name in backends):
             return None
         return f"no backend matches {entry.backend!r}; remove or correct the entry"
     ids = {*(result.case.id for result in results), *cases()}

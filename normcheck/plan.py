@@ -51,10 +51,10 @@ class Plan:
     notes: tuple[str, ...] = field(default=())
 
 
-def all_case_ids() -> frozenset[str]:
-    """The ids of all cases of the fixtures that come with normcheck, with their own parameters."""
+def all_cases() -> tuple[Case, ...]:
+    """All cases of the fixtures that come with normcheck, with their own parameters."""
     selections = (Selection(fixtures=(fixtures.ALL,), dtypes=tuple(DType), mode=mode) for mode in Mode)
-    return frozenset(each.case.id for selection in selections for each in plan(selection).cases)
+    return tuple(each.case for selection in selections for each in plan(selection).cases)
 
 
 def parse_groups(text: str) -> Groups:
