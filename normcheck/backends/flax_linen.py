@@ -6,17 +6,16 @@ float32, and are rounded when they come out.
 
 from __future__ import annotations
 
-import functools
 import inspect
 from typing import Any, Dict, List, Mapping, Optional, Tuple
 
-import flax
 import jax
 import jax.numpy as jnp
 from flax import linen
 
 from normcheck.backends._base import Function
-from normcheck.backends.jax import Array, Jax, in_groups, leaf, load, unbiased, wide
+from normcheck.backends._flax import Flax
+from normcheck.backends.jax import Array, in_groups, leaf, load, unbiased, wide
 
 
 def _options(
@@ -136,30 +135,10 @@ METHODS: Dict[str, Function] = {
 }
 
 
-class FlaxLinen(Jax):
-    """flax.linen's layers; ``[use_fast_variance=False]`` is theirs."""
+class FlaxLinen(Flax):
+    """flax.linen's layers."""
 
     METHODS: Mapping[str, Function] = METHODS
-    TRACED = ()  # the layers' users give them Python's numbers
-    TRACKED = ("batch",)
-
-    def __init__(self, options: Mapping[str, str], device: str = "cpu") -> None:
-        """The variance is E[x²]-E[x]² unless the option says otherwise, as flax has it."""
-        super().__init__(options, device)
-        self.fast = self.options.get("use_fast_variance", "True") == "True"
-        self.METHODS = {
-            method: functools.partial(function, use_fast_variance=self.fast)
-            for method, function in METHODS.items()
-        }
-
-    def environment(self) -> Dict[str, Any]:
-        """The version of the library and of JAX, and settings."""
-        return {
-            **super().environment(),
-            "version": flax.__version__,
-            "jax": jax.__version__,
-            "use_fast_variance": self.fast,
-        }
 
 
 class _Layer:

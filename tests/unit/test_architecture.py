@@ -46,9 +46,10 @@ LEVELS = {
     "normcheck": 0,
 }
 FRAMEWORKS = {entry.requires for entry in BUILTIN.values()} - {"numpy"}
-SHARED = {
-    "normcheck.backends._onnx_models": {"onnx", "ml_dtypes"}
-}  # what several adapters build upon, and with what
+SHARED = {  # what several adapters build upon, and with what
+    "normcheck.backends._onnx_models": {"onnx", "ml_dtypes"},
+    "normcheck.backends._flax": {"flax", "jax"},
+}
 ADAPTERS = {entry.adapter.partition(":")[0] for entry in BUILTIN.values()}
 CHILD_SIDE = [
     name
