@@ -20,10 +20,10 @@ if TYPE_CHECKING:
 def show_backends(found: Sequence[BackendStatus], console: Console) -> None:
     """The matrix: what each backend has, or why it cannot be used; then with which settings it runs."""
     usable = [backend for backend in found if backend.environment]
-    table = _table("backend", "version", *METHODS, "dtypes", "gradients")
+    table = _table("backend", *METHODS, "dtypes", "gradients")
     for backend in usable:
-        cells = matrix_row(backend)
-        table.add_row(*(Text(printable(cell)) for cell in cells))
+        name, _, *cells = matrix_row(backend)
+        table.add_row(*(Text(printable(cell)) for cell in (name, *cells)))
     if usable:
         write(table, console)
         write(Text(f"\n{LEGEND}", style="dim"), console)
@@ -34,11 +34,12 @@ def show_backends(found: Sequence[BackendStatus], console: Console) -> None:
         if reasons.row_count:
             write(Text(""), console)
             write(reasons, console)
-        settings = _table("settings", "")
+        settings = _table("version", "", "settings")
         for backend in usable:
             facts = {name: value for name, value in backend.environment.items() if name != "version"}
             told = ", ".join(f"{name}: {_fact(value)}" for name, value in facts.items())
-            settings.add_row(Text(backend.name), Text(printable(told), style="dim"))
+            version = Text(printable(str(backend.environment.get("version", ""))))
+            settings.add_row(Text(backend.name), version, Text(printable(told), style="dim"))
         write(Text(""), console)
         write(settings, console)
     if absent := [backend for backend in found if not backend.environment]:
@@ -51,7 +52,7 @@ def show_backends(found: Sequence[BackendStatus], console: Console) -> None:
 
 METHODS = ("batch", "layer", "instance", "group")
 SHORT = {"float64": "f64", "float32": "f32", "float16": "f16", "bfloat16": "bf16"}
-LEGEND = "✓ has it, s with running statistics, – has it not; dtypes are f64, f32, f16 and bf16"
+LEGEND = "✓ has it, s with running statistics, – has it not"
 
 
 def why_not(backend: BackendStatus) -> str:

@@ -35,8 +35,10 @@ def plugged(site: Path, tmp_path: Path) -> Run:
 
 
 def test_it_is_among_the_backends(plugged: Run, run: Run) -> None:
-    (line,) = [line for line in plugged("backends").stdout.splitlines() if line.startswith("fsum  ")][:1]
-    assert ["fsum", sys.version.split()[0], "–", "✓", "–", "✓", "f32", "–"] == line.split()
+    lines = [line.split() for line in plugged("backends").stdout.splitlines() if line.startswith("fsum  ")]
+    assert ["fsum", "–", "✓", "–", "✓", "f32", "–"] == lines[0]
+    assert ["fsum", "has", "no", "batch", "norm;"] == lines[1][:5]
+    assert ["fsum", sys.version.split()[0]] == lines[2][:2]
     done = run("compare", "--backend", "fsum")
     assert 2 == done.returncode
     assert "unknown backend 'fsum'" in done.stderr
