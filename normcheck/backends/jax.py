@@ -345,7 +345,7 @@ class Jax(Backend):
         """A copy on the device: JAX arrays never change, so they must not share memory that may."""
         dtype, data = tagged
         array = data.view(jnp.bfloat16) if dtype == "bfloat16" else data
-        return jnp.array(array, copy=True, device=self._device)
+        return jax.device_put(array.copy(), self._device)
 
     def to_numpy(self, value: Any) -> Tagged:
         """The array's data, once it is computed."""

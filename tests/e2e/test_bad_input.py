@@ -46,7 +46,7 @@ def refused(done: Completed, code: int) -> str:
             ["--backend", "pytorch"],
             ["unknown backend 'pytorch'", "Did you mean 'torch'", "numpy, torch, jax"],
         ),
-        (["--backend", "mine=tensorflow:f.py:g"], ["unknown backend 'tensorflow'"]),
+        (["--backend", "mine=tensorfow:f.py:g"], ["unknown backend 'tensorfow'"]),
         (["--dtype", "float23"], ["unknown dtype 'float23'", "Did you mean 'float32'"]),
         (["--mode", "evil"], ["unknown mode 'evil'", "Did you mean 'eval'"]),
         (["--format", "jsn"], ["unknown format 'jsn'", "Did you mean 'json'"]),
