@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from normcheck import ledger
 from normcheck.backends import DEFAULT, missing, registered
-from normcheck.errors import UnusableBackendError, UsageError
+from normcheck.errors import UnknownNameError, UnusableBackendError, UsageError
 from normcheck.model import Environment, Report, Verdict
 from normcheck.plan import PlannedCase, Selection, all_cases, plan
 from normcheck.worker.process import WorkerProcess
@@ -88,13 +88,17 @@ class BackendStatus:
     reason: str | None
 
 
-def probe_backends() -> tuple[BackendStatus, ...]:
-    """Start every backend that is registered, a few at a time, and ask what it is and what it has."""
+def probe_backends(names: Iterable[str] = ()) -> tuple[BackendStatus, ...]:
+    """Start every backend that is registered, or those of ``names``, a few at a time; ask what it is and has."""
+    known = registered()
+    for name in (names := tuple(names)):
+        if name not in known:
+            raise UnknownNameError("backend", name, known)
     with (
         tempfile.TemporaryDirectory(prefix="normcheck-") as directory,
         ThreadPoolExecutor(max(2, os.cpu_count() or 1)) as pool,
     ):
-        return tuple(pool.map(lambda name: _probed(name, directory), registered()))
+        return tuple(pool.map(lambda name: _probed(name, directory), names or known))
 
 
 def _probed(name: str, directory: str) -> BackendStatus:

@@ -9,14 +9,15 @@ from normcheck.model import ExitCode
 
 
 @click.command(name="backends")
-def command() -> int:
-    """Import every built-in backend in a process of its own and say what is usable, or why not.
+@click.argument("names", nargs=-1, metavar="[NAME]...")
+def command(names: tuple[str, ...]) -> int:
+    """Import every backend, or those of NAME, in a process of its own; say what it has, or why it is not usable.
 
     Exits 0 if at least one is usable, 4 if none is.
     """
     from normcheck.engine import probe_backends
     from normcheck.reports.listing import show_backends
 
-    found = probe_backends()
+    found = probe_backends(names)
     show_backends(found, console())
     return ExitCode.OK if any(backend.environment for backend in found) else ExitCode.BACKEND

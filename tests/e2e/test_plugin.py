@@ -35,13 +35,16 @@ def plugged(site: Path, tmp_path: Path) -> Run:
 
 
 def test_it_is_among_the_backends(plugged: Run, run: Run) -> None:
-    lines = [line.split() for line in plugged("backends").stdout.splitlines() if line.startswith("fsum  ")]
+    lines = [
+        line.split() for line in plugged("backends", "fsum").stdout.splitlines() if line.startswith("fsum  ")
+    ]
     assert ["fsum", "–", "✓", "–", "✓", "f32", "–"] == lines[0]
     assert ["fsum", "has", "no", "batch", "norm;"] == lines[1][:5]
     assert ["fsum", sys.version.split()[0]] == lines[2][:2]
-    done = run("compare", "--backend", "fsum")
-    assert 2 == done.returncode
-    assert "unknown backend 'fsum'" in done.stderr
+    for arguments in (["compare", "--backend", "fsum"], ["backends", "fsum"]):
+        done = run(*arguments)
+        assert 2 == done.returncode
+        assert "unknown backend 'fsum'" in done.stderr
 
 
 def test_it_is_judged_like_any_other(plugged: Run, parsed: Any) -> None:
