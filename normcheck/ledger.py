@@ -18,6 +18,7 @@ import re
 import tomllib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -131,13 +132,14 @@ def apply(
     entries: Sequence[Entry],
     results: Iterable[Comparison],
     *,
-    backends: Iterable[str],
-    cases: Callable[[], Iterable[str]],
+    backends: Callable[[], Iterable[str]],
+    cases: Callable[[str], Iterable[str]],
 ) -> tuple[tuple[Comparison, ...], tuple[str, ...]]:
     """``results`` with what is known about them, and a sentence for each entry that is true no more.
 
-    An entry about a backend of ``backends`` (those that there are) that did not run, or about a case of ``cases`` (the
-    ids that there are) that did not, says nothing about this run. ``cases`` is asked only if there is need.
+    An entry about one of ``backends()`` (those that there are) that did not run, or about one of
+    ``cases(pattern)`` (the ids that there are, of those that it may mean) that did not, says nothing about this
+    run. Both are asked only where there is need.
     """
     found = list(results)
     ran = {result.backend for result in found}
@@ -158,8 +160,8 @@ def _stale(
     concerned: Sequence[int],
     results: Sequence[Comparison],
     ran: Iterable[str],
-    backends: Iterable[str],
-    cases: Callable[[], Iterable[str]],
+    backends: Callable[[], Iterable[str]],
+    cases: Callable[[str], Iterable[str]],
 ) -> str | None:
     """Why the entry holds no more; None where this run has nothing to say of it."""
     if concerned:
@@ -170,10 +172,10 @@ def _stale(
         )
     if not any(_matches(entry.backend, name) for name in ran):
         without_options = entry.backend.partition("[")[0]
-        if any(_matches(without_options, name) for name in backends):
+        if any(_matches(without_options, name) for name in backends()):
             return None
         return f"no backend matches {entry.backend!r}; remove or correct the entry"
-    ids = {*(result.case.id for result in results), *cases()}
+    ids = chain((result.case.id for result in results), cases(entry.case))
     if any(_matches(entry.case, case) for case in ids):
         return None
     return f"no case matches {entry.case!r}; remove or correct the entry"
@@ -181,8 +183,11 @@ def _stale(
 
 def _matches(pattern: str, text: str) -> bool:
     """``*`` stands for anything, ``?`` for one character, all else for itself: ids are full of brackets."""
-    parts = (
-        ".*" if part == "*" else "." if part == "?" else re.escape(part)
-        for part in re.split(r"([*?])", pattern)
-    )
-    return re.fullmatch("".join(parts), text, re.DOTALL) is not None
+    return _compiled(pattern).fullmatch(text) is not None
+
+
+@cache
+def _compiled(pattern: str) -> re.Pattern[str]:
+    signs = {"*": ".*", "?": "."}
+    parts = (signs.get(part) or re.escape(part) for part in re.split(r"([*?])", pattern))
+    return re.compile("".join(parts), re.DOTALL)
