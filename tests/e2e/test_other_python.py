@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import sysconfig
@@ -14,6 +15,7 @@ import pytest
 from support import Completed
 
 Run = Callable[..., Completed]
+OLD_TORCH = os.environ.get("NORMCHECK_OLD_TORCH", "")
 OTHER_NUMPY = "1.26.4"
 OPTIONS = ["--method", "group", "--method", "batch", "--fixture", "nchw", "--format", "json"]
 
@@ -48,6 +50,20 @@ def test_a_framework_is_that_of_the_other_interpreter(
     report = parsed(run("compare", "--backend", f"old=torch@{other}", *OPTIONS).stdout)
     assert {"y", "grad_x", "running_mean"} < {r["output"] for r in report["results"]}
     assert {"pass"} == {r["verdict"] for r in report["results"]}
+
+
+@pytest.mark.skipif(
+    not OLD_TORCH, reason="NORMCHECK_OLD_TORCH names no interpreter with another PyTorch and NumPy"
+)
+def test_another_version_of_pytorch_passes_the_core(run: Run, parsed: Any, tmp_path: Path) -> None:
+    """Gigabytes to install, so not for every run: NORMCHECK_OLD_TORCH=path/to/venv/bin/python."""
+    backends = ["--backend", "torch", "--backend", f"old=torch@{OLD_TORCH}"]
+    for mode in ("train", "eval"):
+        report = parsed(run("compare", *backends, "--mode", mode, "--format", "json").stdout)
+        assert {"pass"} == {r["verdict"] for r in report["results"]}
+        assert {"torch", "old"} <= {r["backend"] for r in report["results"]}
+        facts = report["environment"]["backends"]
+        assert facts["torch"]["version"] != facts["old"]["version"]
 
 
 def test_nothing_of_this_environment_gets_there(run: Run, parsed: Any, other: Path, tmp_path: Path) -> None:
