@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from normcheck import ledger
-from normcheck.backends import BUILTIN, DEFAULT, missing, registered
+from normcheck.backends import DEFAULT, missing, registered
 from normcheck.errors import UnknownNameError, UnusableBackendError, UsageError
 from normcheck.model import Environment, Report, Verdict
 from normcheck.plan import PlannedCase, Selection, all_cases, plan
@@ -139,14 +139,8 @@ def run(
         report = _Run(specs, planned.cases, options, directory, on_progress).report((*notes, *planned.notes))
     if not known:
         return report
-    results, stale = ledger.apply(known, report.results, backends=_backend_names, cases=_case_ids)
+    results, stale = ledger.apply(known, report.results, backends=registered, cases=_case_ids)
     return replace(report, results=results, stale=stale)
-
-
-def _backend_names() -> Iterator[str]:
-    """The backends that there are; other packages' last, as looking for them takes time."""
-    yield from BUILTIN
-    yield from registered()
 
 
 def _case_ids(pattern: str) -> Iterator[str]:

@@ -70,6 +70,16 @@ class DType(enum.StrEnum):
         return 2.0**-969 if self is DType.FLOAT64 else 2.0**-102
 
     @property
+    def largest(self) -> float:
+        """The largest finite number of the dtype."""
+        return {
+            DType.FLOAT64: (2 - 2.0**-52) * 2.0**1023,
+            DType.FLOAT32: (2 - 2.0**-23) * 2.0**127,
+            DType.FLOAT16: (2 - 2.0**-10) * 2.0**15,
+            DType.BFLOAT16: (2 - 2.0**-7) * 2.0**127,
+        }[self]
+
+    @property
     def smallest_subnormal(self) -> float:
         """The smallest positive number of the dtype."""
         return {

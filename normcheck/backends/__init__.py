@@ -9,6 +9,7 @@ nothing but the standard library, NumPy and one framework.
 
 from __future__ import annotations
 
+import functools
 import importlib.util
 from typing import TYPE_CHECKING, Any, Dict, Mapping, NamedTuple, Optional, Tuple
 
@@ -96,8 +97,12 @@ def __getattr__(name: str) -> Any:
     return getattr(_base, name)
 
 
-def registered() -> Dict[str, Entry]:
-    """The built-in backends and those that other packages register under the entry point group."""
+@functools.lru_cache(maxsize=None)
+def registered() -> Mapping[str, Entry]:
+    """The built-in backends and those that other packages register under the entry point group.
+
+    They are looked for once: that takes longer than all else here.
+    """
     from importlib.metadata import entry_points
 
     found = dict(BUILTIN)

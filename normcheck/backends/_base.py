@@ -149,6 +149,12 @@ def same_groups(params: Dict[str, Any], channels: int) -> List[List[int]]:
     return [list(range(start, start + size)) for start in range(0, channels, size)]
 
 
+def places(groups: List[List[int]]) -> List[int]:
+    """Where each channel stands once the groups are put one after another."""
+    order = [channel for group in groups for channel in group]
+    return sorted(range(len(order)), key=order.__getitem__)
+
+
 def equal_contiguous(groups: List[List[int]]) -> bool:
     """True if ``groups`` are what a native group norm with ``num_groups`` would take."""
     in_order = [channel for group in groups for channel in group] == list(range(sum(map(len, groups))))

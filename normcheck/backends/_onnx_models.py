@@ -18,6 +18,7 @@ from normcheck.backends._base import (
     Tagged,
     Task,
     equal_contiguous,
+    places,
     same_groups,
 )
 
@@ -202,8 +203,7 @@ class Onnx(Backend):
                 self._groups(x[:, group], _taken(weight, group), _taken(bias, group), eps, 1)
                 for group in split
             ]
-            order = np.argsort([channel for group in split for channel in group])
-            y = np.concatenate(parts, axis=1)[:, order]
+            y = np.concatenate(parts, axis=1)[:, places(split)]
         return np.moveaxis(y, 1, channel_axis)
 
     def _groups(

@@ -29,6 +29,7 @@ from normcheck.backends._base import (
     UnavailableError,
     equal_contiguous,
     flattened,
+    places,
     same_groups,
 )
 
@@ -157,10 +158,7 @@ def in_groups(
     parts = [
         call(taken(x, group, channel_axis), taken(weight, group), taken(bias, group), 1) for group in split
     ]
-    order = [channel for group in split for channel in group]
-    return taken(
-        jnp.concatenate(parts, axis=channel_axis), [order.index(i) for i in range(len(order))], channel_axis
-    )
+    return taken(jnp.concatenate(parts, axis=channel_axis), places(split), channel_axis)
 
 
 def unbiased(after: Array, before: Array, momentum: float, x: Array) -> Array:
@@ -286,8 +284,7 @@ def group_norm(
         split = same_groups({"groups": groups}, channels)
         parts = [by_sample[:, np.array(group)] for group in split]
         parts = [_standardize(flattened(part, 1), eps).reshape(part.shape) for part in parts]
-        order = np.argsort([channel for group in split for channel in group])
-        x_hat = jnp.concatenate(parts, axis=1)[:, order]
+        x_hat = jnp.concatenate(parts, axis=1)[:, np.array(places(split))]
     y = _affine(jnp.moveaxis(x_hat, 1, channel_axis), weight, bias, channel_axis)
     return y.astype(x.dtype)
 

@@ -21,6 +21,7 @@ from normcheck.backends._base import (
     Task,
     UnavailableError,
     equal_contiguous,
+    places,
     same_groups,
 )
 
@@ -265,7 +266,7 @@ class Keras(Backend):
         for group in map(np.array, split):
             own = [None if parameter is None else ops.take(parameter, group) for parameter in (weight, bias)]
             parts.append(self._affine(layer, ops.take(x, group, axis=channel_axis), *own, groups=1, **how))
-        order = np.argsort(np.concatenate(split))
+        order = np.array(places(split))
         return ops.take(ops.concatenate(parts, axis=channel_axis), order, axis=channel_axis)
 
     def _affine(

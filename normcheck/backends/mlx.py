@@ -19,6 +19,7 @@ from normcheck.backends._base import (
     Task,
     UnavailableError,
     equal_contiguous,
+    places,
     same_groups,
 )
 
@@ -100,8 +101,7 @@ def group_norm(
             layer = nn.GroupNorm(1, len(group), eps=eps, affine=True, pytorch_compatible=True)
             of_group = _with_parameters(layer, _taken(weight, group), _taken(bias, group), x)
             parts.append(of_group(_taken(x, group)))
-        order = np.argsort([channel for group in split for channel in group])
-        y = mx.concatenate(parts, axis=-1)[..., mx.array(order)]
+        y = mx.concatenate(parts, axis=-1)[..., mx.array(places(split))]
     return mx.moveaxis(y, -1, channel_axis)
 
 

@@ -20,6 +20,7 @@ from normcheck.backends._base import (
     Tagged,
     UnavailableError,
     equal_contiguous,
+    places,
     same_groups,
 )
 
@@ -131,8 +132,7 @@ def group_norm(
     for group in split:
         taken = [None if a is None else tf.gather(a, group, axis=axis) for a in (x, scale, offset)]
         parts.append(_normalized(taken[0], range(1, x.ndim), taken[1], taken[2], eps))
-    order = np.argsort([channel for group in split for channel in group])
-    return tf.gather(tf.concat(parts, axis=axis), order, axis=axis)
+    return tf.gather(tf.concat(parts, axis=axis), places(split), axis=axis)
 
 
 METHODS: Dict[str, Function] = {

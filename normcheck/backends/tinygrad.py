@@ -24,6 +24,7 @@ from normcheck.backends._base import (
     Task,
     UnavailableError,
     equal_contiguous,
+    places,
     same_groups,
 )
 
@@ -108,8 +109,7 @@ def group_norm(
             layer = nn.GroupNorm(1, len(group), eps=eps, affine=True)
             of_group = _with_parameters(layer, _taken(weight, group), _taken(bias, group), x)
             parts.append(of_group(x[:, group]))
-        order = np.argsort([channel for group in split for channel in group]).tolist()
-        y = parts[0].cat(*parts[1:], dim=1)[:, order]
+        y = parts[0].cat(*parts[1:], dim=1)[:, places(split)]
     return _moved(y, 1, channel_axis)
 
 

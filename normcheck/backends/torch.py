@@ -18,6 +18,7 @@ from normcheck.backends._base import (
     Task,
     UnavailableError,
     equal_contiguous,
+    places,
     same_groups,
 )
 
@@ -138,28 +139,33 @@ def group_norm(
     channel_axis: int = 1,
 ) -> Tensor:
     """``torch.nn.functional.group_norm``; for groups that it cannot have, one call for each, put together."""
-    x = x.movedim(channel_axis, 1)
-    split = same_groups({"num_groups": num_groups, "groups": groups}, x.shape[1])
 
     def call(part: Tensor, w: Optional[Tensor], b: Optional[Tensor], number: int) -> Tensor:
         return F.group_norm(part, number, w, b, eps)
 
-    native = equal_contiguous(split)
-    y = call(x, weight, bias, len(split)) if native else in_groups(call, x, weight, bias, split)
-    return y.movedim(1, channel_axis)
+    return in_groups(call, x, weight, bias, num_groups, groups, channel_axis)
 
 
 def in_groups(
-    call: Callable[..., Tensor],
+    call: Callable[[Tensor, Optional[Tensor], Optional[Tensor], int], Tensor],
     x: Tensor,
     weight: Optional[Tensor],
     bias: Optional[Tensor],
-    groups: List[List[int]],
+    num_groups: Optional[int],
+    groups: Optional[List[List[int]]],
+    channel_axis: int,
 ) -> Tensor:
-    """``call(x, weight, bias, 1)`` for the channels of each group, put together in the order of the channels."""
-    parts = [call(x[:, group], _taken(weight, group), _taken(bias, group), 1) for group in groups]
-    order = torch.tensor([channel for group in groups for channel in group], device=x.device)
-    return torch.cat(parts, dim=1)[:, order.argsort()]
+    """``call(x, weight, bias, number of groups)`` with the channels in axis 1; once for each group where they are
+    not equal and contiguous, put together again.
+    """
+    x = x.movedim(channel_axis, 1)
+    split = same_groups({"num_groups": num_groups, "groups": groups}, x.shape[1])
+    if equal_contiguous(split):
+        y = call(x, weight, bias, len(split))
+    else:
+        parts = [call(x[:, group], _taken(weight, group), _taken(bias, group), 1) for group in split]
+        y = torch.cat(parts, dim=1)[:, places(split)]
+    return y.movedim(1, channel_axis)
 
 
 def _taken(parameter: Optional[Tensor], group: List[int]) -> Optional[Tensor]:

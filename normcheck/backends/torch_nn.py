@@ -7,7 +7,7 @@ from typing import Any, Dict, List, Optional, Tuple, Type
 import torch
 from torch import nn
 
-from normcheck.backends._base import Function, Task, equal_contiguous, same_groups
+from normcheck.backends._base import Function, Task
 from normcheck.backends.torch import Torch, in_groups
 
 Tensor = torch.Tensor
@@ -113,16 +113,12 @@ def group_norm(
     channel_axis: int = 1,
 ) -> Tensor:
     """``torch.nn.GroupNorm``; for groups that it cannot have, one module for each, put together."""
-    x = x.movedim(channel_axis, 1)
-    split = same_groups({"num_groups": num_groups, "groups": groups}, x.shape[1])
-    native = split if equal_contiguous(split) else None
 
     def call(part: Tensor, w: Optional[Tensor], b: Optional[Tensor], number: int) -> Tensor:
         module = nn.GroupNorm(number, part.shape[1], eps=eps, **_affine(part, w, b))
         return _called(module, part, w, b)
 
-    y = in_groups(call, x, weight, bias, split) if native is None else call(x, weight, bias, len(native))
-    return y.movedim(1, channel_axis)
+    return in_groups(call, x, weight, bias, num_groups, groups, channel_axis)
 
 
 METHODS: Dict[str, Function] = {

@@ -13,14 +13,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import ml_dtypes
 import numpy as np
 from numpy.typing import NDArray
 
-from normcheck.dtypes import numpy_dtype
 from normcheck.model import DType
 from normcheck.oracle.double_double import DoubleDouble
-from normcheck.oracle.statistics import Array, Real, Running, Standardized, average, high, ldexp, mean
+from normcheck.oracle.statistics import Array, Real, Running, Standardized, average, high, ldexp, mean, where
 
 
 def given(old: NDArray[np.floating], *, precise: bool) -> Running:
@@ -36,11 +34,10 @@ def stored(new: Running, dtype: DType) -> Running:
     """
     value = high(new.value)
     rounding = dtype.output_roundoff / dtype.unit_roundoff
-    finfo = ml_dtypes.finfo(numpy_dtype(dtype))  # type: ignore[no-untyped-call]
-    fits = ~(np.abs(value) >= float(finfo.max) * (1 + dtype.output_roundoff))
+    fits = ~(np.abs(value) >= dtype.largest * (1 + dtype.output_roundoff))
     return replace(
         new,
-        value=new.value if fits.all() else _where(fits, new.value, np.copysign(np.inf, value)),
+        value=new.value if fits.all() else where(fits, new.value, np.copysign(np.inf, value)),
         cond=np.where(fits, new.cond + rounding * np.abs(value), 0.0),
         cond2=np.where(fits, new.cond2, 0.0),
     )
@@ -101,11 +98,4 @@ def _overflown(a: Real, plain: Array) -> Real:
     """``a``, infinite where float64 alone says so: the error-free transformations make that NaN."""
     if not isinstance(a, DoubleDouble):
         return a
-    return _where(np.isfinite(a.hi), a, plain)
-
-
-def _where(known: NDArray[np.bool_], a: Real, other: Array) -> Real:
-    """``a`` where it is ``known``, ``other`` elsewhere."""
-    if not isinstance(a, DoubleDouble):
-        return np.where(known, a, other)
-    return DoubleDouble(np.where(known, a.hi, other), np.where(known, a.lo, 0.0))
+    return where(np.isfinite(a.hi), a, plain)

@@ -56,6 +56,13 @@ def ldexp(a: Real, exponent: NDArray[np.int_]) -> Real:
     return a.ldexp(exponent) if isinstance(a, DoubleDouble) else np.ldexp(a, exponent)
 
 
+def where(known: NDArray[np.bool_], a: Real, other: Array) -> Real:
+    """``a`` where it is ``known``, ``other`` elsewhere."""
+    if not isinstance(a, DoubleDouble):
+        return np.where(known, a, other)
+    return DoubleDouble(np.where(known, a.hi, other), np.where(known, a.lo, 0.0))
+
+
 def total(a: Real) -> Real:
     """The sum over axis 1, kept as an axis of length 1; pairwise."""
     if isinstance(a, DoubleDouble):
@@ -190,9 +197,7 @@ def _poisoned(mean: Real, x: Array) -> Real:
     plain = x.mean(axis=1, keepdims=True)
     if np.isfinite(plain).all():
         return mean
-    value = np.where(np.isfinite(plain), high(mean), plain)
-    tail = low(mean)
-    return value if tail is None else DoubleDouble(value, np.where(np.isfinite(plain), tail, 0.0))
+    return where(np.isfinite(plain), mean, plain)
 
 
 def _scaled_product(a: Real, b: Real) -> Real:

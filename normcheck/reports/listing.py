@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from normcheck.model import Method
 from normcheck.reports.terminal import write
 from normcheck.reports.text import printable
 
@@ -50,7 +51,7 @@ def show_backends(found: Sequence[BackendStatus], console: Console) -> None:
         write(table, console)
 
 
-METHODS = ("batch", "layer", "instance", "group")
+METHODS = tuple(method.value for method in Method)
 SHORT = {"float64": "f64", "float32": "f32", "float16": "f16", "bfloat16": "bf16"}
 LEGEND = "✓ has it, s with running statistics, – has it not"
 

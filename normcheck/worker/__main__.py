@@ -39,8 +39,6 @@ CANONICAL: Dict[str, Dict[str, Any]] = {
     "instance": {},
     "group": {"num_groups": 2},
 }
-STATEFUL = ("batch", "instance")
-ALL_DTYPES = ("float64", "float32", "float16", "bfloat16")
 
 Reply = Dict[str, Any]
 Inputs = Dict[str, Tagged]
@@ -272,11 +270,11 @@ def _offers(backend: Backend) -> Dict[str, Any]:
     """What the adapter has, by method: its dtypes, gradients and running statistics, and what it lacks, in words."""
     found: Dict[str, Any] = {}
     for method, params in CANONICAL.items():
-        stateless = {dtype: backend.lacks(_task(method, dtype, params)) for dtype in ALL_DTYPES}
+        stateless = {dtype: backend.lacks(_task(method, dtype, params)) for dtype in Backend.DTYPES}
         dtypes = [dtype for dtype, reason in stateless.items() if reason is None]
         reasons = {reason for reason in stateless.values() if reason is not None}
         state = False
-        if dtypes and method in STATEFUL:
+        if dtypes and method in Backend.TRACKED:
             tracking = _task(method, dtypes[0], {**params, "momentum": 0.1})
             reason = backend.lacks(tracking)
             state = reason is None

@@ -27,9 +27,9 @@ from normcheck.backends import BUILTIN, DEFAULT
 from normcheck.backends._base import Task
 from normcheck.comparison import Bound, Judgement, judge
 from normcheck.dtypes import numpy_dtype, tagged, untagged
-from normcheck.methods import outputs, parameter_axes, parameter_shape, partition
+from normcheck.judging import truths_of
+from normcheck.methods import outputs, parameter_shape
 from normcheck.model import Case, DType, Layout, Method, Mode, Output, Params, Verdict
-from normcheck.oracle import Inputs, evaluate
 from normcheck.worker.__main__ import Worker
 
 Array = np.ndarray
@@ -260,17 +260,8 @@ def _not_jitted(function: Callable[..., Any]) -> Callable[..., Any]:
 
 def judged(drawn: Drawn, found: Mapping[str, Array]) -> Iterator[tuple[Output, Judgement]]:
     """The verdict on every output, as the engine gives it, before it asks if the case decides anything."""
-    case, shape = drawn.case, drawn.arrays["x"].shape
-    truths = evaluate(
-        Inputs(**drawn.arrays, parameter_axes=parameter_axes(case.method, shape, case.params)),
-        case.outputs,
-        eps=case.params.eps,
-        partition=partition(case.method, shape, case.params),
-        precise=case.dtype is DType.FLOAT64,
-        momentum=case.params.momentum,
-        running=case.uses_running,
-        steps=case.steps,
-    )
+    case = drawn.case
+    truths = truths_of(case, drawn.arrays)
     for output, truth in truths.items():
         unit, bound = case.dtype.unit_roundoff, Bound.for_sums_of(truth.n)
         dtype = case.dtype_of(output)
