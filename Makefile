@@ -21,9 +21,10 @@ test: $(VENV)/.developers ## run the tests; a missing framework fails them
 
 check: lint type ## what CI runs beside the tests: lint and type
 
-lint: $(VENV)/.developers ## ruff: rules and formatting
+lint: $(VENV)/.developers ## ruff, and the direction of imports
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/lint-imports --no-cache
 
 type: $(VENV)/.developers ## mypy, strict, on the package
 	$(VENV)/bin/mypy

@@ -19,9 +19,9 @@ import numpy as np
 import torch
 
 from normcheck import DType, Method, Output
-from normcheck.comparison import Bound, judge
-from normcheck.methods import partition
-from normcheck.model import Params
+from normcheck.case import Params
+from normcheck.judge.array import Bound, judge
+from normcheck.methods import partition_of
 from normcheck.oracle import Inputs, evaluate
 
 SHAPE = (8, 64, 128, 128)
@@ -42,7 +42,7 @@ def main() -> None:
     """Measure and print the ratio and the memory."""
     rounds = int(sys.argv[1]) if len(sys.argv) > 1 else ROUNDS
     x = np.random.default_rng(0).standard_normal(SHAPE, dtype=np.float32)
-    own = partition(Method.GROUP, SHAPE, Params(num_groups=GROUPS))
+    own = partition_of(Method.GROUP, SHAPE, Params(num_groups=GROUPS))
     truth = evaluate(Inputs(x=x), [Output.Y], eps=1e-5, partition=own, precise=False)[Output.Y]
     y = torch.nn.functional.group_norm(torch.from_numpy(x), GROUPS, eps=1e-5)
     bound = Bound.for_sums_of(truth.n)

@@ -8,8 +8,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from normcheck.backends import BUILTIN
-from normcheck.engine import BackendStatus, probe_backends
 from normcheck.reports.listing import LEGEND, METHODS, matrix_row, why_not
+from normcheck.run.probe import BackendStatus, probe_backends
 
 PAGE = Path(__file__).with_name("backends.md")
 INTRODUCTION = """# Backends

@@ -14,22 +14,13 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from normcheck._version import __version__
     from normcheck.api import compare
+    from normcheck.case import Case, Method, Mode, Output
+    from normcheck.dtype import DType
     from normcheck.errors import NormcheckError
-    from normcheck.model import (
-        Case,
-        Comparison,
-        DType,
-        ExitCode,
-        Method,
-        Mode,
-        Output,
-        Pair,
-        Report,
-        Verdict,
-    )
-
-__version__ = "0.1.0"
+    from normcheck.report import Comparison, Pair, Report
+    from normcheck.verdict import ExitCode, Verdict
 
 __all__ = [
     "Case",
@@ -47,13 +38,22 @@ __all__ = [
     "compare",
 ]
 
-_HOMES = {"compare": "normcheck.api", "NormcheckError": "normcheck.errors"}
+_HOMES = {
+    "_version": ("__version__",),
+    "api": ("compare",),
+    "case": ("Case", "Method", "Mode", "Output"),
+    "dtype": ("DType",),
+    "errors": ("NormcheckError",),
+    "report": ("Comparison", "Pair", "Report"),
+    "verdict": ("ExitCode", "Verdict"),
+}
 
 
 def __getattr__(name: str) -> Any:
-    if name not in __all__:
-        raise AttributeError(f"module 'normcheck' has no attribute {name!r}")
-    return getattr(importlib.import_module(_HOMES.get(name, "normcheck.model")), name)
+    for module, names in _HOMES.items():
+        if name in names:
+            return getattr(importlib.import_module(f"normcheck.{module}"), name)
+    raise AttributeError(f"module 'normcheck' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:

@@ -8,10 +8,13 @@ from pathlib import Path
 from typing import TypeVar
 
 from normcheck import ledger
-from normcheck.engine import DEFAULT_TIMEOUT, Options, run
+from normcheck.case import Method, Mode
+from normcheck.dtype import DType
 from normcheck.errors import UnknownNameError
-from normcheck.model import DType, Method, Mode, Report
+from normcheck.options import DEFAULT_TIMEOUT, Options
 from normcheck.plan import Selection, parse_groups
+from normcheck.report import Report
+from normcheck.run.session import run
 
 Name = TypeVar("Name", Method, DType, Mode)
 

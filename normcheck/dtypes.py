@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from normcheck.model import DType
+from normcheck.dtype import DType
 
 
 def numpy_dtype(dtype: DType | str) -> np.dtype[Any]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
-from normcheck.model import ExitCode
+from normcheck.verdict import ExitCode
 
 
 class NormcheckError(Exception):

@@ -23,8 +23,10 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
+from normcheck.case import Output
 from normcheck.errors import ConfigError
-from normcheck.model import Comparison, Known, Output, Verdict
+from normcheck.report import Comparison, Known
+from normcheck.verdict import Verdict
 
 OWN_FILE, PROJECT_FILE = "normcheck.toml", "pyproject.toml"
 _REQUIRED = ("case", "backend", "verdict", "reason")
@@ -46,7 +48,7 @@ class Entry:
         """True for the comparisons that it speaks of, whatever their verdict."""
         return (
             _matches(self.backend, result.backend)
-            and _matches(self.case, result.case.id)
+            and _matches(self.case, result.case_id)
             and self.output in (None, result.output)
         )
 
@@ -176,7 +178,7 @@ def _stale(
         if any(_matches(without_options, name) for name in backends()):
             return None
         return f"no backend matches {entry.backend!r}; remove or correct the entry"
-    ids = chain((result.case.id for result in results), cases(entry.case))
+    ids = chain((result.case_id for result in results), cases(entry.case))
     if any(_matches(entry.case, case) for case in ids):
         return None
     return f"no case matches {entry.case!r}; remove or correct the entry"

@@ -6,11 +6,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from normcheck import fixtures
+from normcheck.case import DEFAULT_EPS, DEFAULT_MOMENTUM, Case, Groups, Method, Mode, Params
+from normcheck.dtype import DType
 from normcheck.errors import NormcheckError, NothingComparedError, ParameterError, UsageError
-from normcheck.fixtures import Fixture
-from normcheck.methods import default_num_groups, outputs, parameter_shape, validate
-from normcheck.model import DEFAULT_EPS, DEFAULT_MOMENTUM, Case, DType, Groups, Method, Mode, Params
+from normcheck.fixtures import ALL, Fixture, select
+from normcheck.methods import outputs, parameter_shape, validate
+from normcheck.methods.group import default_num_groups
 
 DEFAULT_FIXTURES = ("core",)
 
@@ -53,7 +54,7 @@ class Plan:
 
 def all_cases() -> tuple[Case, ...]:
     """All cases of the fixtures that come with normcheck, with their own parameters."""
-    selections = (Selection(fixtures=(fixtures.ALL,), dtypes=tuple(DType), mode=mode) for mode in Mode)
+    selections = (Selection(fixtures=(ALL,), dtypes=tuple(DType), mode=mode) for mode in Mode)
     return tuple(each.case for selection in selections for each in plan(selection).cases)
 
 
@@ -76,7 +77,7 @@ def plan(selection: Selection) -> Plan:
     cases: dict[str, PlannedCase] = {}
     notes: list[str] = []
     refusals: list[NormcheckError] = []
-    for fixture in fixtures.select(selection.fixtures or DEFAULT_FIXTURES):
+    for fixture in select(selection.fixtures or DEFAULT_FIXTURES):
         for method in selection.methods or Method:
             if selection.methods and not selection.fixtures and not _meant_for(fixture, method):
                 continue
@@ -117,7 +118,7 @@ def _cases(fixture: Fixture, method: Method, selection: Selection) -> Iterator[P
                 method=method,
                 params=params,
                 fixture=fixture.name,
-                fixture_argument=fixture.argument,
+                shape=fixture.shape,
                 dtype=dtype,
                 mode=selection.mode,
                 layout=fixture.layout,
@@ -130,7 +131,6 @@ def _cases(fixture: Fixture, method: Method, selection: Selection) -> Iterator[P
                     bias="bias" in fixture.parameters,
                     gradients=selection.gradients,
                 ),
-                default_normalized_ndim=len(fixture.shape) - 1,
             )
             yield PlannedCase(case=case, fixture=fixture)
 

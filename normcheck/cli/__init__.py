@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from normcheck.errors import NormcheckError
-from normcheck.model import ExitCode
+from normcheck.verdict import ExitCode
 
 COMMANDS = {
     "compare": "Run the methods on the backends and say who is right.",
@@ -52,7 +52,7 @@ class LazyGroup(click.Group):
 
 def _print_version(ctx: click.Context, _: click.Parameter, value: bool) -> None:
     if value:
-        from normcheck import __version__
+        from normcheck._version import __version__
 
         click.echo(f"normcheck {__version__}")
         ctx.exit()

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from normcheck.case import Method, Mode
 from normcheck.cli._types import OneOf
-from normcheck.model import DType, Method, Mode
+from normcheck.dtype import DType
 
 if TYPE_CHECKING:
     from normcheck.plan import Selection

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from normcheck.cli._types import console
-from normcheck.model import ExitCode
+from normcheck.verdict import ExitCode
 
 
 @click.command(name="backends")
@@ -15,8 +15,8 @@ def command(names: tuple[str, ...]) -> int:
 
     Exits 0 if at least one is usable, 4 if none is.
     """
-    from normcheck.engine import probe_backends
     from normcheck.reports.listing import show_backends
+    from normcheck.run.probe import probe_backends
 
     found = probe_backends(names)
     show_backends(found, console())

@@ -9,7 +9,7 @@ import click
 
 from normcheck.cli._selection import device_option, selection, selection_options, timeout_option
 from normcheck.cli._types import OneOf, console, write_atomically
-from normcheck.model import Report
+from normcheck.report import Report
 from normcheck.reports import FORMATS
 
 
@@ -68,7 +68,8 @@ def command(**options: Any) -> int:
 def _compare(*, backends: tuple[str, ...], config: str | None, no_config: bool, **options: Any) -> Report:
     from normcheck import ledger
     from normcheck.cli.progress import progress_line
-    from normcheck.engine import Options, run
+    from normcheck.options import Options
+    from normcheck.run.session import run
 
     names = ("timeout", "max_backward_error", "strict", "laws", "device")
     how = Options(**{name: options.pop(name) for name in names})

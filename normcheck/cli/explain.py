@@ -6,8 +6,9 @@ from typing import Any
 
 import click
 
+from normcheck.case import Method
 from normcheck.cli._types import OneOf, console
-from normcheck.model import DType, Method
+from normcheck.dtype import DType
 
 
 @click.command(name="explain")
@@ -43,7 +44,7 @@ def command(*, method: Method, fixture: str, groups_text: str | None, **options:
     )
     planned = plan(selection).cases[0]
     # NumPy and rich: not before all is known to be valid
-    from normcheck.explanation import explain
-    from normcheck.reports.explain import show
+    from normcheck.explain.sets import explain
+    from normcheck.explain.show import show
 
     show(explain(planned), console())

@@ -7,8 +7,8 @@ import sys
 import time
 from collections.abc import Iterator, Mapping
 
-from normcheck.engine import OnProgress
 from normcheck.reports.text import printable
+from normcheck.run.record import OnProgress
 
 SILENT = 1.0  # seconds; shorter runs show nothing
 CLEAR = "\r\x1b[2K"
@@ -16,7 +16,7 @@ CLEAR = "\r\x1b[2K"
 
 @contextlib.contextmanager
 def progress_line() -> Iterator[OnProgress]:
-    """A callback for :func:`normcheck.engine.run`; the line is wiped at the end, whatever happens."""
+    """A callback for :func:`normcheck.run.session.run`; the line is wiped at the end, whatever happens."""
     start = time.monotonic()
     shown = False
 

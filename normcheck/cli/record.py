@@ -9,7 +9,7 @@ import click
 
 from normcheck.cli._selection import device_option, selection, selection_options, timeout_option
 from normcheck.cli._types import say, write_atomically
-from normcheck.model import ExitCode, Verdict
+from normcheck.verdict import ExitCode, Verdict
 
 
 @click.command(name="record")
@@ -33,9 +33,10 @@ def command(backend: str, output: str, device: str, timeout: float, **options: A
     normcheck compare --backend torch --backend gpu=file:gpu.safetensors
     """
     from normcheck.cli.progress import progress_line
-    from normcheck.engine import Options, record
-    from normcheck.recording import to_bytes
+    from normcheck.options import Options
     from normcheck.reports.text import printable
+    from normcheck.run.record import record
+    from normcheck.run.recording import to_bytes
 
     with progress_line() as on_progress:
         recording = record(

@@ -6,7 +6,7 @@ double-double; inputs are taken as stored in the case's dtype, eps and momentum 
 
 from __future__ import annotations
 
-from normcheck.oracle.evaluate import Inputs, evaluate
+from normcheck.oracle.evaluate import Inputs, evaluate, prepared, truths_of
 from normcheck.oracle.truth import Truth, probable_roundoffs
 
-__all__ = ["Inputs", "Truth", "evaluate", "probable_roundoffs"]
+__all__ = ["Inputs", "Truth", "evaluate", "prepared", "probable_roundoffs", "truths_of"]

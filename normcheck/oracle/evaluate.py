@@ -21,8 +21,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from normcheck.methods import Partition
-from normcheck.model import DType, Output
+from normcheck.case import Case, Output
+from normcheck.dtype import DType
+from normcheck.methods import Partition, parameter_axes, partition_of
+from normcheck.methods.partition import join, split
 from normcheck.oracle.double_double import DoubleDouble
 from normcheck.oracle.state import given, stored, trained_mean, trained_var
 from normcheck.oracle.statistics import (
@@ -40,7 +42,6 @@ from normcheck.oracle.statistics import (
     total,
 )
 from normcheck.oracle.truth import Truth
-from normcheck.partition import join, split
 
 Floats = NDArray[np.floating]
 
@@ -116,6 +117,28 @@ def evaluate(
         )
         truths = {output: _poisoned(truth, plain[output]) for output, truth in truths.items()}
     return truths
+
+
+def truths_of(case: Case, arrays: Mapping[str, Floats]) -> dict[Output, Truth]:
+    """What the oracle says of each output of ``case``."""
+    inputs, own = prepared(case, arrays)
+    return evaluate(
+        inputs,
+        case.outputs,
+        eps=case.params.eps,
+        partition=own,
+        precise=case.dtype is DType.FLOAT64,
+        momentum=case.params.momentum,
+        running=case.uses_running,
+        steps=case.steps,
+    )
+
+
+def prepared(case: Case, arrays: Mapping[str, Floats]) -> tuple[Inputs, Partition]:
+    """The inputs of a case as the oracle takes them, and its statistic sets."""
+    shape = arrays["x"].shape
+    axes = parameter_axes(case.method, shape, case.params)
+    return Inputs(**arrays, parameter_axes=axes), partition_of(case.method, shape, case.params)
 
 
 def _poisoned(truth: Truth, plain: Truth) -> Truth:

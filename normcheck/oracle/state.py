@@ -16,7 +16,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from normcheck.model import DType
+from normcheck.dtype import DType
 from normcheck.oracle.double_double import DoubleDouble
 from normcheck.oracle.statistics import Array, Real, Running, Standardized, average, high, ldexp, mean, where
 

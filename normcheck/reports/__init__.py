@@ -1,4 +1,4 @@
-"""Renderings of a report, one module for each format. They see :class:`normcheck.model.Report`, no more."""
+"""Renderings of a report, one module for each format. They see :class:`normcheck.report.Report`, no more."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import importlib
 from typing import Any
 
 from normcheck.errors import UnknownNameError
-from normcheck.model import Report
+from normcheck.report import Report
 
 # The module of each format; it has render(report) -> str.
 FORMATS = {"table": "normcheck.reports.table", "json": "normcheck.reports.json"}

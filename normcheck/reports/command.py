@@ -4,22 +4,23 @@ from __future__ import annotations
 
 import shlex
 
-from normcheck.model import (
-    DEFAULT_EPS,
-    DEFAULT_MOMENTUM,
-    Comparison,
-    DType,
-    Method,
-    Mode,
-    Report,
-    format_groups,
-)
+from normcheck.case import DEFAULT_EPS, DEFAULT_MOMENTUM, Method, Mode, format_groups
+from normcheck.dtype import DType
+from normcheck.report import Comparison, Report
 
 
 def reproduce(result: Comparison, report: Report) -> str:
     """A command line that runs just the case of ``result`` on its backend, ready for a POSIX shell."""
     case, params = result.case, result.case.params
-    words = ["normcheck", "compare", "--method", case.method.value, "--fixture", case.fixture_argument]
+    given = report.fixtures.get(case.fixture, case.fixture)
+    words = [
+        "normcheck",
+        "compare",
+        "--method",
+        case.method.value,
+        "--fixture",
+        given,
+    ]
     if result.backend in report.arguments:
         words += ["--backend", report.arguments[result.backend]]
     if case.dtype is not DType.FLOAT32:
@@ -40,7 +41,7 @@ def reproduce(result: Comparison, report: Report) -> str:
         words += ["--no-gradients"]
     if params.channel_axis != 1 and case.method is not Method.LAYER:
         words += ["--channel-axis", str(params.channel_axis)]
-    if case.law:
+    if result.law:
         words.append("--laws")
     if report.max_backward_error is not None:
         words += ["--max-backward-error", repr(report.max_backward_error)]

@@ -9,7 +9,7 @@ import json
 import math
 from typing import Any
 
-from normcheck.model import Comparison, Known, Report, Worst
+from normcheck.report import Comparison, Known, Report, Worst
 
 SCHEMA_VERSION = 1
 
@@ -55,7 +55,7 @@ def to_dict(report: Report) -> dict[str, Any]:
 def _result(result: Comparison) -> dict[str, Any]:
     case = result.case
     return {
-        "case": case.id,
+        "case": result.case_id,
         "method": case.method.value,
         "params": case.params.to_dict(),
         "fixture": case.fixture,

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from rich.table import Table
 from rich.text import Text
 
-from normcheck.model import Comparison
+from normcheck.report import Comparison
 from normcheck.reports.results import badness, mark, new_table, ratio, style, word
 from normcheck.reports.text import roundoffs
 
@@ -17,9 +17,9 @@ def laws_table(results: Sequence[Comparison]) -> Table:
 
     An empty cell says that the law was not put to the backend: it is no pass.
     """
-    laws = list(dict.fromkeys(result.case.law for result in results))
+    laws = list(dict.fromkeys(result.law for result in results))
     backends = list(dict.fromkeys(result.backend for result in results))
-    worst = {(r.case.law, r.backend): r for r in sorted(results, key=badness)}
+    worst = {(r.law, r.backend): r for r in sorted(results, key=badness)}
     table = new_table("law", *backends)
     for law in laws:
         table.add_row(Text(law), *(_cell(worst.get((law, backend))) for backend in backends))

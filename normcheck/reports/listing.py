@@ -9,13 +9,13 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from normcheck.model import Method
+from normcheck.case import Method
 from normcheck.reports.terminal import write
 from normcheck.reports.text import printable
 
 if TYPE_CHECKING:
-    from normcheck.engine import BackendStatus
     from normcheck.fixtures import Fixture
+    from normcheck.run.probe import BackendStatus
 
 
 def show_backends(found: Sequence[BackendStatus], console: Console) -> None:

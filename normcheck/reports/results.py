@@ -7,8 +7,9 @@ import math
 from rich.table import Table
 from rich.text import Text
 
-from normcheck.model import SEVERITY, Comparison, Verdict
+from normcheck.report import Comparison
 from normcheck.reports.text import KNOWN, MARKS, printable
+from normcheck.verdict import SEVERITY, Verdict
 
 GAP = 2  # columns between columns
 

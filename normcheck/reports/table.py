@@ -16,12 +16,14 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from normcheck.model import EXPECTED, Case, Comparison, Known, Method, Output, Report, Verdict
+from normcheck.case import Case, Method, Output
+from normcheck.report import EXPECTED, Comparison, Known, Report
 from normcheck.reports.command import reproduce
 from normcheck.reports.laws import laws_table
 from normcheck.reports.results import GAP, STYLES, badness, mark, new_table, style, word
 from normcheck.reports.terminal import plain, write
 from normcheck.reports.text import KNOWN, MARKS, number, printable, roundoffs
+from normcheck.verdict import Verdict
 
 PIPE_WIDTH = 120  # columns that side-by-side tables may take where there is no terminal
 CASE_WIDTH = 24  # the least that the first column gets
@@ -49,12 +51,12 @@ def _blocks(report: Report, width: int) -> Iterator[RenderableType]:
     for method, results in _by_method(report.results):
         title = Text(f"\n{method} norm", style="bold")
         yield title.append("  max |Δ| and backward error β of y against the oracle", style="not bold dim")
-        by_oracle = [result for result in results if not result.case.law]
+        by_oracle = [result for result in results if not result.law]
         yield _results_table([result for result in by_oracle if result.output is Output.Y], width)
         if others := [r for r in by_oracle if r.output is not Output.Y and r.backend != EXPECTED]:
             yield Text("\nthe other outputs, each where it is worst", style="dim")
             yield _others_table(others, width)
-        if by_law := [result for result in results if result.case.law]:
+        if by_law := [result for result in results if result.law]:
             yield Text(
                 "\nlaws, each where it is worst: backward error in units of what is allowed", style="dim"
             )
@@ -150,7 +152,7 @@ def _by_case(results: list[Comparison]) -> Iterator[tuple[Case, dict[str, Compar
 
 def _case_name(case: Case) -> Text:
     name = Text(printable(case.fixture))
-    details = case.options.split(";") if case.options else []
+    details = list(case.options)
     if case.dtype != "float32":
         details.append(case.dtype.value)
     if details:
@@ -245,13 +247,13 @@ def _paragraphs(report: Report) -> Iterator[RenderableType]:
 
 def _occasion(result: Comparison) -> tuple[str, str, str | None]:
     output = result.output if result.verdict.compared or result.seconds is not None else None
-    return result.backend, result.case.id, output
+    return result.backend, result.case_id, output
 
 
 def _paragraph(result: Comparison, report: Report) -> RenderableType:
     """What went wrong, where, the values, what was allowed, and how to see just that again."""
     head = Text(f"\n{MARKS[result.verdict]} {result.verdict.value.upper()}  ", style=STYLES[result.verdict])
-    where = [result.backend, result.case.id, *([result.output] if _occasion(result)[2] else [])]
+    where = [result.backend, result.case_id, *([result.output] if _occasion(result)[2] else [])]
     head.append(printable(" · ".join(where)), style="bold")
     lines: list[str] = []
     if result.reason:
@@ -259,7 +261,7 @@ def _paragraph(result: Comparison, report: Report) -> RenderableType:
     if (worst := result.worst) is not None:
         source = "" if worst.x is None else f"x = {worst.x:.9g}, "
         gap = abs(worst.actual - worst.expected)
-        reference = "the law demands" if result.case.law else "the oracle"
+        reference = "the law demands" if result.law else "the oracle"
         lines.append(
             f"worst at {list(worst.index)}: {source}{result.backend} has {worst.actual:.9g}, "
             f"{reference} {worst.expected:.9g}, |Δ| {gap:.3g}"
@@ -285,7 +287,7 @@ def _unsupported(results: Iterable[Comparison]) -> Iterator[RenderableType]:
     cases: dict[tuple[str, str], set[str]] = {}
     for result in results:
         if result.verdict is Verdict.UNSUPPORTED and result.known is None:
-            cases.setdefault((result.backend, result.reason or ""), set()).add(result.case.id)
+            cases.setdefault((result.backend, result.reason or ""), set()).add(result.case_id)
     for (backend, reason), found in cases.items():
         plural = "case" if len(found) == 1 else "cases"
         yield Text(printable(f"\n– {backend} does not support {len(found)} {plural}: {reason}"), style="dim")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from normcheck.model import Verdict
+from normcheck.verdict import Verdict
 
 # One mark for each verdict, readable without colour.
 MARKS = {

@@ -1,4 +1,4 @@
-"""Processes that host one backend each, and the frames between them and the parent.
+"""The child process: it hosts one backend, computes the cases that come in, and sends the outputs back.
 
-``python -m normcheck.worker`` is the child; :mod:`normcheck.worker.client` is the parent's side.
+Everything here and in :mod:`normcheck.backends` runs under Python 3.9 with NumPy alone beside the framework.
 """

@@ -7,7 +7,9 @@ from collections.abc import Callable
 import pytest
 
 import normcheck
-from normcheck.model import Method, Mode, Output, Report, Verdict
+from normcheck.case import Method, Mode, Output
+from normcheck.report import Report
+from normcheck.verdict import Verdict
 
 STABLE = (
     "flax.linen[use_fast_variance=False]",

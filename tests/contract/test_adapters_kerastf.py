@@ -15,7 +15,10 @@ from support import Completed
 import normcheck
 from normcheck import backends
 from normcheck.backends import BUILTIN
-from normcheck.model import DType, Method, Output, Report, Verdict
+from normcheck.case import Method, Output
+from normcheck.dtype import DType
+from normcheck.report import Report
+from normcheck.verdict import Verdict
 
 SOUND = ("jax", "tensorflow")  # whose variance is that of the deviations
 UNDER = BUILTIN["keras"].options["backend"]

@@ -12,7 +12,9 @@ import pytest
 
 import normcheck
 from normcheck.backends._base import UnavailableError
-from normcheck.model import EXPECTED, Output, Report, Verdict
+from normcheck.case import Output
+from normcheck.report import EXPECTED, Report
+from normcheck.verdict import Verdict
 
 Requires = Callable[[str], None]
 

@@ -8,7 +8,10 @@ from pathlib import Path
 import pytest
 
 import normcheck
-from normcheck.model import DType, Method, Mode, Output, Report, Verdict
+from normcheck.case import Method, Mode, Output
+from normcheck.dtype import DType
+from normcheck.report import Report
+from normcheck.verdict import Verdict
 
 Requires = Callable[[str], None]
 FIXTURES = ["nchw", "ncdhw", "nhwc", "odd", "steps", "tracked"]

@@ -10,7 +10,10 @@ import pytest
 import normcheck
 from normcheck import fixtures
 from normcheck.backends import DEFAULT
-from normcheck.model import EXPECTED, DType, Method, Mode, Output, Report, Verdict
+from normcheck.case import Method, Mode, Output
+from normcheck.dtype import DType
+from normcheck.report import EXPECTED, Report
+from normcheck.verdict import Verdict
 
 DTYPES = ("float32", "float64")
 

@@ -7,8 +7,9 @@ from collections.abc import Callable
 import pytest
 
 import normcheck
+from normcheck.case import Method, Output
 from normcheck.errors import ParameterError
-from normcheck.model import Method, Output, Verdict
+from normcheck.verdict import Verdict
 
 RAISES = Verdict.UNSUPPORTED  # the worker calls it all the same: a refusal that does not come is an ERROR
 NOTHING = Verdict.INCONCLUSIVE  # the right shape and dtype, but not one number to compare

@@ -10,9 +10,10 @@ from support import CHECKOUT
 
 import normcheck
 from normcheck.backends import BUILTIN, missing
-from normcheck.engine import BackendStatus, probe_backends
-from normcheck.model import Output, Verdict
+from normcheck.case import Output
 from normcheck.reports.listing import matrix_row, why_not
+from normcheck.run.probe import BackendStatus, probe_backends
+from normcheck.verdict import Verdict
 
 
 @pytest.fixture(scope="module")

@@ -337,9 +337,9 @@ def test_a_bug_is_one_line_a_log_and_exit_code_70(tmp_path: Path) -> None:
     import sys
 
     program = (
-        "import normcheck.engine, normcheck.cli\n"
+        "import normcheck.run.session, normcheck.cli\n"
         "def broken(*a, **k): raise ZeroDivisionError('\\x1b[31moops')\n"
-        "normcheck.engine.run = broken\n"
+        "normcheck.run.session.run = broken\n"
         "normcheck.cli.main(['compare', '--method', 'layer'])\n"
     )
     done = subprocess.run(

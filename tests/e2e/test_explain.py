@@ -12,8 +12,9 @@ import textwrap
 import numpy as np
 import pytest
 
-from normcheck.methods import parameter_axes, partition
-from normcheck.model import DType, Method, Output
+from normcheck.case import Method, Output
+from normcheck.dtype import DType
+from normcheck.methods import parameter_axes, partition_of
 from normcheck.oracle import Inputs, evaluate
 from normcheck.plan import Selection, parse_groups, plan
 
@@ -154,7 +155,7 @@ def test_the_printed_pytorch_code_computes_the_case(method, fixture, options, re
 
     x = inputs["x"]
     given = Inputs(**arrays, parameter_axes=parameter_axes(case.method, x.shape, case.params))
-    own = partition(case.method, x.shape, case.params)
+    own = partition_of(case.method, x.shape, case.params)
     truth = evaluate(given, [Output.Y], eps=case.params.eps, partition=own, precise=True)[Output.Y]
     np.testing.assert_allclose(names["y"].numpy(), truth.value, rtol=1e-9, atol=1e-11)
 

@@ -203,7 +203,7 @@ FORGED = """
 import socket
 from normcheck.worker import frames
 forged = {"kind": "result", "number": 1, "status": "ok", "seconds": 0.0, "absent": ["y"]}
-forged.update({name: {} for name in ("problems", "errors")}, changed=[], unsteady=[], reused=[])
+forged.update({name: {} for name in ("problems", "errors")}, changed=[], nondeterministic=[], overwritten=[])
 for fd in range(3, 200):
     try:
         frames.send(socket.socket(fileno=os.dup(fd)), forged)

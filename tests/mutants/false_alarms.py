@@ -25,12 +25,14 @@ import numpy as np
 
 from normcheck.backends import BUILTIN, DEFAULT
 from normcheck.backends._base import Task
-from normcheck.comparison import Bound, Judgement, judge
+from normcheck.case import Case, Layout, Method, Mode, Output, Params
+from normcheck.dtype import DType
 from normcheck.dtypes import numpy_dtype, tagged, untagged
-from normcheck.judging import truths_of
+from normcheck.judge.array import Bound, Judgement, judge
 from normcheck.methods import outputs, parameter_shape
-from normcheck.model import Case, DType, Layout, Method, Mode, Output, Params, Verdict
-from normcheck.worker.__main__ import Worker
+from normcheck.oracle import truths_of
+from normcheck.verdict import Verdict
+from normcheck.worker.compute import Worker
 
 Array = np.ndarray
 Random = np.random.Generator
@@ -118,7 +120,8 @@ class Drawn:
 
     def __str__(self) -> str:
         case, x = self.case, self.arrays["x"]
-        options = case.options if len(case.options) < 80 else f"{case.options[:77]}..."
+        options = ";".join(case.options)
+        options = options if len(options) < 80 else f"{options[:77]}..."
         what = f"{case.method}[{options}] {case.dtype} {self.kind} {x.shape} {case.layout}"
         return f"{what}{'' if 'weight' in self.arrays else ' without weight'} (seed {self.seed})"
 
@@ -146,6 +149,7 @@ def draw(seed: int, backend: str) -> Drawn:
         method=method,
         params=params,
         fixture=kind,
+        shape=shape,
         dtype=dtype,
         mode=mode,
         steps=int(mode is Mode.TRAIN) + _more_steps(random),
@@ -244,7 +248,7 @@ def computed(backend: str, drawn: Drawn) -> Mapping[str, Array] | None:
     reply = Worker(module, own).compute(task, {name: tagged(array) for name, array in drawn.arrays.items()})
     if reply["status"] == "unsupported":
         return None
-    if problem := reply.get("message") or reply["problems"] or reply["errors"] or reply["unsteady"]:
+    if problem := reply.get("message") or reply["problems"] or reply["errors"] or reply["nondeterministic"]:
         raise RuntimeError(f"{backend}: {problem}: {drawn}")
     return {name: untagged(*found) for name, found in reply["outputs"].items()}
 

@@ -8,7 +8,8 @@ from itertools import count
 import pytest
 from false_alarms import JAX_EAGER, Tally, computed, draw, judged, survey
 
-from normcheck.model import DType, Verdict
+from normcheck.dtype import DType
+from normcheck.verdict import Verdict
 
 CASES = {"numpy": 300, "torch": 300, "jax": 25, JAX_EAGER: 15}  # JAX compiles for nearly every case
 

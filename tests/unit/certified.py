@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from flint import arb, ctx
 
-from normcheck.model import Method, Mode, Output, Params
+from normcheck.case import Method, Mode, Output, Params
 from normcheck.oracle import Inputs
 
 PRECISION = 2500  # bits: enough for 1e300 beside 1e-300

@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 from unit_helpers import shaped_params
 
+from normcheck.case import Case, Method, Mode, Output
+from normcheck.dtype import DType
 from normcheck.dtypes import numpy_dtype
 from normcheck.fixtures.generate import bell, integers, log_normal, sparse, uniform
-from normcheck.methods import outputs, parameter_axes, parameter_shape, partition
-from normcheck.model import Case, DType, Method, Mode, Output
+from normcheck.methods import outputs, parameter_axes, parameter_shape, partition_of
 from normcheck.oracle import Inputs, Truth, evaluate
 
 Array = np.ndarray
@@ -37,7 +38,7 @@ class Layer:
             self.inputs,
             case.outputs,
             eps=case.params.eps,
-            partition=partition(case.method, self.inputs.x.shape, case.params),
+            partition=partition_of(case.method, self.inputs.x.shape, case.params),
             precise=case.dtype is DType.FLOAT64 if precise is None else precise,
             momentum=case.params.momentum,
             running=case.uses_running,
@@ -74,6 +75,7 @@ def layer(
             method=method,
             params=chosen,
             fixture="layer",
+            shape=x.shape,
             dtype=dtype,
             mode=mode,
             steps=int(mode is Mode.TRAIN) if steps is None else steps,

@@ -8,12 +8,13 @@ import numpy as np
 import pytest
 from unit_helpers import inputs, shaped_params
 
-from normcheck.comparison import Bound
+from normcheck.case import Case, Method, Output
+from normcheck.dtype import DType
 from normcheck.fixtures.generate import bell
-from normcheck.methods import partition
-from normcheck.model import Case, DType, Method, Output
+from normcheck.judge.array import Bound
+from normcheck.judge.canaries import undetected
+from normcheck.methods import partition_of
 from normcheck.oracle import evaluate
-from normcheck.oracle.canaries import undetected
 
 ORDINARY = bell(1, 24).reshape(2, 3, 4) + np.arange(3)[:, None]
 
@@ -25,8 +26,8 @@ def blind_to(
     arrays = {name: rest.pop(name) for name in ("weight", "bias") if name in rest}
     given = inputs(x, method, dtype=dtype, **arrays)
     params = shaped_params(method, given.x.ndim, **rest)
-    own = partition(method, given.x.shape, params)
-    case = Case(method=method, params=params, fixture="f", dtype=dtype)
+    own = partition_of(method, given.x.shape, params)
+    case = Case(method=method, params=params, fixture="f", shape=given.x.shape, dtype=dtype)
     truths = evaluate(given, case.outputs, eps=params.eps, partition=own, precise=dtype is DType.FLOAT64)
     bounds = {
         output: Bound.for_sums_of(truth.n, max_backward_error=limit) for output, truth in truths.items()

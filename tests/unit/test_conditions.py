@@ -14,11 +14,13 @@ import numpy as np
 import pytest
 from layers import Layer, layer
 
-from normcheck.comparison import Bound, judge
-from normcheck.distances import backward_error
+from normcheck.case import Method, Mode, Output
+from normcheck.dtype import DType
 from normcheck.fixtures.generate import bell, integers
-from normcheck.model import DType, Method, Mode, Output, Verdict
+from normcheck.judge.array import Bound, judge
+from normcheck.judge.distance import backward_error
 from normcheck.oracle import Truth
+from normcheck.verdict import Verdict
 
 Array = np.ndarray
 Relative = dict[str, Array]  # by how much each input is moved, in units of itself

@@ -7,14 +7,15 @@ import math
 import numpy as np
 import pytest
 
-from normcheck.explanation import LETTERS, explain, letters
-from normcheck.methods import parameter_axes, partition
-from normcheck.model import DType, Method, Output
+from normcheck.case import Method, Output
+from normcheck.dtype import DType
+from normcheck.explain.grid import colours, corner
+from normcheck.explain.sets import LETTERS, explain, letters
+from normcheck.explain.torch_code import torch_code
+from normcheck.methods import parameter_axes, partition_of
+from normcheck.methods.partition import labels
 from normcheck.oracle import Inputs, evaluate
-from normcheck.partition import labels
 from normcheck.plan import Selection, plan
-from normcheck.reports.grid import colours, corner
-from normcheck.reports.torch_call import torch_code
 
 
 def explained(method, fixture="documents", **options):
@@ -37,7 +38,7 @@ CASES = [
 def test_sets_are_the_partition_in_reading_order(method, fixture, options):
     found = explained(method, fixture, **options)
     case = found.case
-    stored = labels(partition(case.method, found.fixture.shape, case.params))
+    stored = labels(partition_of(case.method, found.fixture.shape, case.params))
     pairs = set(
         zip(found.sets.ravel(), np.moveaxis(stored, case.params.channel_axis, 1).ravel(), strict=True)
     )
@@ -156,7 +157,7 @@ def test_sets_of_one_element_that_pytorch_refuses_get_code_that_runs(
     assert "refuses" in code
     names = {"x": torch.from_numpy(x), "bias": torch.from_numpy(bias)}
     exec(code, names)  # noqa: S102 (that it runs is what is tested)
-    own = partition(found.case.method, x.shape, found.case.params)
+    own = partition_of(found.case.method, x.shape, found.case.params)
     axes = parameter_axes(found.case.method, x.shape, found.case.params)
     given = Inputs(x=x, bias=bias, parameter_axes=axes)
     truth = evaluate(given, [Output.Y], eps=found.case.params.eps, partition=own, precise=True)[Output.Y]

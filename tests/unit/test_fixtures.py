@@ -17,9 +17,11 @@ import pytest
 from safetensors.numpy import save_file
 
 from normcheck import fixtures
+from normcheck.case import Case, Method, Output, Params
+from normcheck.dtype import DType
 from normcheck.errors import FixtureError, UnknownNameError
 from normcheck.fixtures import Fixture
-from normcheck.model import Case, DType, ExitCode, Method, Output, Params
+from normcheck.verdict import ExitCode
 
 X = np.arange(6.0).reshape(2, 3)
 BUILT_IN = sorted(path.stem for path in fixtures.directory().glob("*.json"))
@@ -205,7 +207,7 @@ def test_a_lone_npy_is_x(tmp_path: Path) -> None:
 def test_any_real_dtype_in_any_byte_order_becomes_the_dtype_of_the_case(tmp_path: Path, dtype: str) -> None:
     np.save(tmp_path / "x.npy", (X > 2 if dtype == "bool" else X).astype(dtype))
     arrays = load(tmp_path / "x.npy").arrays()
-    case = Case(method=Method.BATCH, params=Params(), fixture="x", dtype=DType.FLOAT32)
+    case = Case(method=Method.BATCH, params=Params(), fixture="x", shape=(2, 3, 4), dtype=DType.FLOAT32)
     x = arrays.inputs(case)["x"]
     assert np.dtype("=f4") == x.dtype
     np.testing.assert_array_equal(X > 2 if dtype == "bool" else X, x)
@@ -219,14 +221,14 @@ def test_bfloat16_safetensors_are_read(tmp_path: Path) -> None:
 def test_values_that_overflow_the_dtype_of_the_case_are_refused(tmp_path: Path) -> None:
     np.save(tmp_path / "x.npy", X * 1e300)
     arrays = load(tmp_path / "x.npy").arrays()
-    case = Case(method=Method.BATCH, params=Params(), fixture="x", dtype=DType.FLOAT32)
+    case = Case(method=Method.BATCH, params=Params(), fixture="x", shape=(2, 3, 4), dtype=DType.FLOAT32)
     with pytest.raises(FixtureError, match="x has values that overflow float32"):
         arrays.inputs(case)
 
 
 def test_a_weight_of_the_wrong_shape_is_refused(tmp_path: Path) -> None:
     arrays = load(save_npz(tmp_path / "f.npz", x=X, weight=np.ones(2))).arrays()
-    case = Case(method=Method.BATCH, params=Params(), fixture="f", dtype=DType.FLOAT32)
+    case = Case(method=Method.BATCH, params=Params(), fixture="f", shape=(2, 3, 4), dtype=DType.FLOAT32)
     with pytest.raises(FixtureError, match=r"weight has shape \(2,\); batch norm of x \(2, 3\) needs \(3,\)"):
         arrays.inputs(case)
 

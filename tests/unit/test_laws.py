@@ -11,14 +11,17 @@ import numpy as np
 import pytest
 from unit_helpers import shaped_params
 
-from normcheck.dtypes import numpy_dtype, tagged
-from normcheck.engine import Options
-from normcheck.judging import truths_of
-from normcheck.laws import LAWS, OWN, Law, Run, Trial
-from normcheck.laws.judge import LawJudge
+from normcheck.answer import Answer
+from normcheck.case import Case, Method, Mode, Output
+from normcheck.dtype import DType
+from normcheck.dtypes import numpy_dtype
+from normcheck.judge.laws import LAWS, OWN, Law, Run, Trial
+from normcheck.judge.laws.judge import LawJudge
 from normcheck.methods import outputs, parameter_shape
-from normcheck.model import Case, Comparison, DType, Method, Mode, Output, Verdict
-from normcheck.worker.client import Answer
+from normcheck.options import Options
+from normcheck.oracle import truths_of
+from normcheck.report import Comparison
+from normcheck.verdict import Verdict
 
 SHAPE = (3, 4, 5, 2)
 BY_NAME = {law.name: law for law in LAWS}
@@ -44,6 +47,7 @@ def run(
         method=method,
         params=replace(chosen, **params),
         fixture="random",
+        shape=shape,
         dtype=dtype,
         mode=mode,
         steps=int(mode is Mode.TRAIN),
@@ -68,7 +72,7 @@ def honest(run: Run) -> dict[Output, Any]:
 
 
 def answer(found: Mapping[Output, Any], **more: Any) -> Answer:
-    return Answer(verdict=None, outputs={o.value: tagged(a) for o, a in found.items()}, **more)
+    return Answer(verdict=None, outputs={o.value: a for o, a in found.items()}, **more)
 
 
 def trial(law: Law, own: Run) -> Trial:
@@ -262,7 +266,7 @@ def test_a_law_run_that_gives_no_output_is_never_a_pass() -> None:
     assert Verdict.FAIL is failing(answer({**good, Output.Y: good[Output.Y][:1]})).verdict
     assert Verdict.FAIL is failing(answer({**good, Output.Y: good[Output.Y].astype(np.float64)})).verdict
     assert Verdict.FAIL is failing(answer({**good, Output.Y: np.full(SHAPE, np.nan, np.float32)})).verdict
-    assert Verdict.FAIL is failing(answer(good, unsteady=frozenset({"y"}))).verdict
+    assert Verdict.FAIL is failing(answer(good, nondeterministic=frozenset({"y"}))).verdict
     assert Verdict.ERROR is failing(answer(good, errors={"y": "no"})).verdict
 
 
@@ -280,8 +284,8 @@ def test_gradients_that_a_backend_does_not_claim_to_have_are_left_out() -> None:
 def test_the_id_names_the_law_and_nothing_else_of_the_case_changes() -> None:
     own = run()
     for comparison in judged(BY_NAME["scale"], own).values():
-        assert "group[num_groups=2;law=scale]/random/float32" == comparison.case.id
-        assert own.case.params == comparison.case.params
+        assert "group[num_groups=2;law=scale]/random/float32" == comparison.case_id
+        assert own.case == comparison.case
 
 
 def test_where_the_slack_lets_a_wrong_run_pass_the_law_decides_nothing() -> None:

@@ -11,17 +11,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 from unit_helpers import shaped_params
 
+from normcheck.case import Method, Params
 from normcheck.errors import ParameterError
 from normcheck.methods import (
-    DEFINITIONS,
-    default_num_groups,
+    definition,
     parameter_axes,
     parameter_shape,
-    partition,
+    partition_of,
     validate,
 )
-from normcheck.model import ExitCode, Method, Params
-from normcheck.partition import labels
+from normcheck.methods.group import default_num_groups
+from normcheck.methods.partition import labels
+from normcheck.verdict import ExitCode
 
 Sets = frozenset[frozenset[tuple[int, ...]]]
 IMAGE = (2, 3, 2, 2)  # the documents' shape
@@ -29,7 +30,7 @@ IMAGE = (2, 3, 2, 2)  # the documents' shape
 
 def sets(method: Method, shape: tuple[int, ...], **params: Any) -> Sets:
     """The statistic sets of a method, each the indices of its elements."""
-    numbers = labels(partition(method, shape, shaped_params(method, len(shape), **params)))
+    numbers = labels(partition_of(method, shape, shaped_params(method, len(shape), **params)))
     by_number: dict[int, set[tuple[int, ...]]] = {}
     for index in itertools.product(*map(range, shape)):
         by_number.setdefault(int(numbers[index]), set()).add(index)
@@ -113,7 +114,7 @@ def test_number_and_size_of_the_sets_in_the_documents_images(
     found = sets(method, IMAGE, **params)
     assert count == len(found)
     assert n == max(map(len, found))
-    assert n == partition(method, IMAGE, shaped_params(method, 4, **params)).max_n
+    assert n == partition_of(method, IMAGE, shaped_params(method, 4, **params)).max_n
 
 
 def test_the_documents_grouping_puts_red_and_green_together_and_blue_apart() -> None:
@@ -203,7 +204,7 @@ def test_possible_parameters_are_accepted(method: Method, shape: tuple[int, ...]
 
 
 def test_every_method_is_defined() -> None:
-    assert set(Method) == set(DEFINITIONS)
+    assert all(definition(method).shares for method in Method)
 
 
 @pytest.mark.parametrize(("channels", "groups"), [(1, 1), (2, 2), (3, 3), (4, 2), (9, 3), (32, 2), (35, 5)])

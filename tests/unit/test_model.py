@@ -7,28 +7,19 @@ from typing import Any
 
 import pytest
 
-from normcheck.model import (
-    EXPECTED,
-    SEVERITY,
-    Case,
-    Comparison,
-    DType,
-    Environment,
-    ExitCode,
-    Method,
-    Mode,
-    Output,
-    Params,
-    Report,
-    Verdict,
-)
+from normcheck.case import Case, Method, Mode, Output, Params
+from normcheck.dtype import DType
+from normcheck.report import EXPECTED, Comparison, Environment, Judgement, Report
+from normcheck.verdict import SEVERITY, ExitCode, Verdict
 
-CASE = Case(method=Method.GROUP, params=Params(num_groups=3), fixture="f", dtype=DType.FLOAT32)
-BATCH = Case(method=Method.BATCH, params=Params(), fixture="f", dtype=DType.FLOAT32)
+CASE = Case(
+    method=Method.GROUP, params=Params(num_groups=3), fixture="f", shape=(2, 3, 4), dtype=DType.FLOAT32
+)
+BATCH = Case(method=Method.BATCH, params=Params(), fixture="f", shape=(2, 3, 4), dtype=DType.FLOAT32)
 
 
 def result(verdict: Verdict, backend: str = "numpy", case: Case = CASE) -> Comparison:
-    return Comparison(case=case, backend=backend, output=Output.Y, verdict=verdict)
+    return Comparison(case=case, backend=backend, output=Output.Y, judgement=Judgement(verdict=verdict))
 
 
 def report(*results: Comparison) -> Report:
@@ -114,11 +105,11 @@ def test_results_and_verdicts_have_no_truth_value_to_trip_over() -> None:
         (Method.BATCH, {}, {}, "batch/f/float32"),
         (Method.BATCH, {"momentum": 0.1}, {"mode": Mode.EVAL, "steps": 0}, "batch[mode=eval]/f/float32"),
         (Method.BATCH, {"momentum": 0.5, "eps": 1e-3}, {}, "batch[eps=0.001;momentum=0.5]/f/float32"),
-        (Method.LAYER, {"normalized_ndim": 3}, {"default_normalized_ndim": 3}, "layer/f/float32"),
+        (Method.LAYER, {"normalized_ndim": 3}, {}, "layer/f/float32"),
         (
             Method.LAYER,
             {"normalized_ndim": 1},
-            {"default_normalized_ndim": 3},
+            {},
             "layer[normalized_ndim=1]/f/float32",
         ),
         (Method.INSTANCE, {"channel_axis": -1}, {}, "instance[channel_axis=-1]/f/float32"),
@@ -129,7 +120,14 @@ def test_the_id_of_a_case_names_what_sets_it_apart(
     method: Method, params: dict[str, Any], rest: dict[str, Any], expected: str
 ) -> None:
     case = Case(
-        **{"method": method, "params": Params(**params), "fixture": "f", "dtype": DType.FLOAT32, **rest}
+        **{
+            "method": method,
+            "params": Params(**params),
+            "fixture": "f",
+            "shape": (2, 3, 4, 4),
+            "dtype": DType.FLOAT32,
+            **rest,
+        }
     )
     assert expected == case.id
 

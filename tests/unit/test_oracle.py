@@ -13,9 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from unit_helpers import inputs, oracle, shaped_params
 
+from normcheck.case import Method, Mode, Output, Params
+from normcheck.dtype import DType
 from normcheck.fixtures.generate import bell, uniform
-from normcheck.methods import partition
-from normcheck.model import DType, Method, Mode, Output, Params
+from normcheck.methods import partition_of
 from normcheck.oracle import Inputs, Truth, evaluate
 
 SHAPE = (2, 3, 4)  # sets of 4, 8 and 12 elements
@@ -34,7 +35,7 @@ def evaluated(
         given,
         outputs,
         eps=params.eps,
-        partition=partition(method, given.x.shape, params),
+        partition=partition_of(method, given.x.shape, params),
         precise=dtype is DType.FLOAT64,
         momentum=params.momentum,
         running=method is Method.BATCH and mode is Mode.EVAL,

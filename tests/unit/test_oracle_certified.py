@@ -22,7 +22,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from layers import OFFSET, Layer, adversarial, layer
 
-from normcheck.model import DType, Method, Mode, Output
+from normcheck.case import Method, Mode, Output
+from normcheck.dtype import DType
 from normcheck.oracle import Truth
 from normcheck.oracle.statistics import total
 

@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from unit_helpers import shaped_params
 
-from normcheck.methods import Partition, partition
-from normcheck.model import Method
-from normcheck.partition import join, labels, split
+from normcheck.case import Method
+from normcheck.methods import Partition, partition_of
+from normcheck.methods.partition import join, labels, split
 
 
 @st.composite
@@ -27,7 +27,7 @@ def partitions(draw: st.DrawFn) -> Partition:
         channels = draw(st.permutations(range(shape[axis])))
         cuts = sorted(draw(st.sets(st.integers(1, len(channels)))) | {len(channels)})
         params["groups"] = tuple(tuple(channels[a:b]) for a, b in zip([0, *cuts], cuts, strict=False))
-    return partition(method, shape, shaped_params(method, len(shape), **params))
+    return partition_of(method, shape, shaped_params(method, len(shape), **params))
 
 
 @given(partitions())
@@ -58,7 +58,7 @@ def test_split_does_not_care_for_the_memory_layout(whole: Partition) -> None:
 
 
 def test_groups_out_of_order_return_to_their_own_channels() -> None:
-    whole = partition(Method.GROUP, (1, 5), shaped_params(Method.GROUP, 2, groups=((4, 0), (1,), (3, 2))))
+    whole = partition_of(Method.GROUP, (1, 5), shaped_params(Method.GROUP, 2, groups=((4, 0), (1,), (3, 2))))
     x = np.array([[10, 11, 12, 13, 14]])
     blocks = [block.tolist() for block in split(x, whole)]
     assert [[[14, 10], [13, 12]], [[11]]] == blocks

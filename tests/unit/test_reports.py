@@ -12,66 +12,64 @@ from typing import Any
 import jsonschema
 import pytest
 
-from normcheck.model import (
-    Case,
-    Comparison,
-    DType,
-    Environment,
-    Method,
-    Mode,
-    Output,
-    Pair,
-    Params,
-    Report,
-    Verdict,
-    Worst,
-)
+from normcheck.case import Case, Method, Mode, Output, Params
+from normcheck.dtype import DType
+from normcheck.report import Comparison, Environment, Judgement, Pair, Report, Worst
 from normcheck.reports import FORMATS, render
 from normcheck.reports.text import MARKS, number, printable, roundoffs
+from normcheck.verdict import Verdict
 
 CASE = Case(
     method=Method.GROUP,
     params=Params(groups=((0, 1), (2,))),
     fixture="f",
+    shape=(2, 3, 4),
     dtype=DType.FLOAT32,
-    fixture_argument="f",
 )
 PASSED = Comparison(
     case=CASE,
     backend="numpy",
     output=Output.Y,
-    verdict=Verdict.PASS,
-    max_abs_diff=1e-7,
-    max_rel_diff=2e-7,
-    max_ulp=1,
-    backward_error=0.5,
-    allowed=18.0,
-    mismatched=0,
-    total=24,
-    worst=Worst(index=(1, 0), x=1.0, actual=2.0, expected=2.0000001),
+    judgement=Judgement(
+        verdict=Verdict.PASS,
+        max_abs_diff=1e-7,
+        max_rel_diff=2e-7,
+        max_ulp=1,
+        backward_error=0.5,
+        allowed=18.0,
+        mismatched=0,
+        total=24,
+        worst=Worst(index=(1, 0), x=1.0, actual=2.0, expected=2.0000001),
+    ),
     seconds=0.01,
 )
 FAILED = replace(
     PASSED,
     backend="bad",
-    verdict=Verdict.FAIL,
-    reason="is nan where the oracle has 1",
-    max_abs_diff=math.nan,
-    max_rel_diff=None,
-    max_ulp=None,
-    backward_error=math.inf,
-    mismatched=3,
-    worst=Worst(index=(0, 2), x=-math.inf, actual=math.nan, expected=math.inf),
+    judgement=Judgement(
+        verdict=Verdict.FAIL,
+        reason="is nan where the oracle has 1",
+        max_abs_diff=math.nan,
+        backward_error=math.inf,
+        allowed=18.0,
+        mismatched=3,
+        total=24,
+        worst=Worst(index=(0, 2), x=-math.inf, actual=math.nan, expected=math.inf),
+    ),
     stderr="oh no\n",
 )
 CRASHED = Comparison(
     case=CASE,
     backend="gone",
     output=Output.Y,
-    verdict=Verdict.CRASH,
-    reason="was killed by SIGABRT",
+    judgement=Judgement(verdict=Verdict.CRASH, reason="was killed by SIGABRT"),
     stderr="\x1b[31m",
 )
+
+
+def judged(result: Comparison, **figures: Any) -> Comparison:
+    """``result`` with other figures."""
+    return replace(result, judgement=replace(result.judgement, **figures))
 
 
 def report(*results: Comparison, **rest: Any) -> Report:
@@ -111,7 +109,7 @@ def test_numbers_that_are_not_finite_are_strings(parsed: Any) -> None:
 
 
 def test_json_keeps_every_figure_to_the_last_bit(parsed: Any) -> None:
-    tenth = replace(PASSED, max_abs_diff=0.1 + 0.2, max_ulp=2**63 + 1)
+    tenth = judged(PASSED, max_abs_diff=0.1 + 0.2, max_ulp=2**63 + 1)
     (found,) = parsed(render(report(tenth), "json"))["results"]
     assert (0.1 + 0.2, 2**63 + 1) == (found["max_abs_diff"], found["max_ulp"])
 
@@ -315,8 +313,9 @@ def test_the_last_line_of_the_table_is_the_verdict_of_the_run() -> None:
 @pytest.mark.parametrize("name", [name for name in FORMATS if name != "json"])
 def test_nothing_foreign_reaches_a_terminal_raw(name: str) -> None:
     poison = "\x1b]0;owned\x07"
-    case = replace(CASE, fixture=f"f{poison}", fixture_argument=f"f{poison}")
-    hostile = replace(FAILED, case=case, backend=f"b{poison}", reason=f"r{poison}", stderr=f"s{poison}")
+    case = replace(CASE, fixture=f"f{poison}")
+    hostile = judged(FAILED, reason=f"r{poison}")
+    hostile = replace(hostile, case=case, backend=f"b{poison}", stderr=f"s{poison}")
     whole = replace(
         report(
             replace(PASSED, case=case), hostile, arguments={f"b{poison}": f"a{poison}"}, notes=(f"n{poison}",)
@@ -334,4 +333,4 @@ def test_notes_are_shown() -> None:
 
 
 def test_markup_of_foreign_text_is_text() -> None:
-    assert "[red]x[/red]" in render(report(replace(FAILED, reason="[red]x[/red]")), "table")
+    assert "[red]x[/red]" in render(report(judged(FAILED, reason="[red]x[/red]")), "table")

@@ -6,9 +6,10 @@ from typing import Any
 
 import numpy as np
 
+from normcheck.case import Method, Output, Params
+from normcheck.dtype import DType
 from normcheck.dtypes import numpy_dtype
-from normcheck.methods import parameter_axes, partition
-from normcheck.model import DType, Method, Output, Params
+from normcheck.methods import parameter_axes, partition_of
 from normcheck.oracle import Inputs, Truth, evaluate
 
 
@@ -42,7 +43,7 @@ def oracle(
     """The oracle's y for ``x`` in ``dtype``; weight and bias have the method's own shape."""
     given = inputs(x, method, dtype=dtype, weight=weight, bias=bias)
     chosen = shaped_params(method, given.x.ndim, **params)
-    own = partition(method, given.x.shape, chosen)
+    own = partition_of(method, given.x.shape, chosen)
     precise = dtype is DType.FLOAT64
     return evaluate(given, [Output.Y], eps=chosen.eps, partition=own, precise=precise)[Output.Y]
 

@@ -1,0 +1,157 @@
+"""Judge one array against the oracle: arrays in, frozen figures out; nothing is read, written or logged.
+
+The verdict has no hand-picked tolerance. The backward error β answers "for inputs that differ from these by
+how many roundings is the result exactly right?": with u the unit roundoff, it is the root of
+
+    max(0, |actual - oracle| - ρ) = β·u·cond + (β·u)²·cond₂
+
+and PASS is β <= 16 + √n, the probabilistic bound of a sum of n numbers (N. J. Higham, T. Mary, "A new
+approach to probabilistic rounding error analysis", 2019) plus a handful of other operations; LOOSE is
+β <= 16 + n, beyond which no order of summation can be the excuse. ρ is what writing the result down costs:
+the rounding to a half precision, half a unit of the last printed decimal for printed values, and nothing
+for results in the precision in which sums are accumulated.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from normcheck.dtype import DType
+from normcheck.judge.distance import Figures, Scale, measure
+from normcheck.oracle import Truth, probable_roundoffs
+from normcheck.report import Judgement, Worst
+from normcheck.verdict import Verdict
+
+Array = NDArray[np.float64]
+Floats = NDArray[np.floating]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bound:
+    """Where PASS and LOOSE end, in unit roundoffs of the inputs."""
+
+    allowed: float
+    loose: float
+    overridden: bool = False  # by --max-backward-error
+
+    @classmethod
+    def for_sums_of(cls, n: int, *, max_backward_error: float | None = None) -> Bound:
+        """The bound for outputs that sum at most ``n`` elements."""
+        if max_backward_error is None:
+            return cls(allowed=probable_roundoffs(n), loose=16 + n)
+        return cls(allowed=max_backward_error, loose=16 + n, overridden=True)
+
+
+def judge(
+    actual: NDArray[np.generic] | None,
+    truth: Truth,
+    *,
+    dtype: DType,
+    bound: Bound,
+    unit: float | None = None,
+    x: Floats | None = None,
+) -> Judgement:
+    """Judge ``actual`` (None: not returned), which must have ``dtype``, against ``truth``, failing closed.
+
+    ``unit`` is the unit roundoff of the sums (None: that of ``dtype``). ``x``, of the output's shape, only
+    illustrates the worst element. Shape and dtype must be equal (no broadcasting, no promotion), NaN and
+    ±Inf must be where the oracle has them; only then are distances computed, over the finite elements.
+    """
+    total = truth.value.size
+    if actual is None:
+        return Judgement(verdict=Verdict.FAIL, total=total, reason="was not returned")
+    if actual.shape != truth.value.shape:
+        reason = f"has shape {actual.shape}, expected {truth.value.shape}"
+        return Judgement(verdict=Verdict.FAIL, total=total, reason=reason)
+    if actual.dtype.name != dtype:
+        reason = f"has dtype {actual.dtype.name}, expected {dtype}"
+        return Judgement(verdict=Verdict.FAIL, total=total, reason=reason)
+    scale = Scale(dtype=dtype, unit=unit or dtype.unit_roundoff)
+    return _judge_numbers(cast("Floats", actual), truth, scale, bound, x)
+
+
+def judge_printed(printed: Array, decimals: int, truth: Truth, *, x: Floats | None = None) -> Judgement:
+    """Judge values that were printed to ``decimals`` decimals: each within half a unit of the last one."""
+    if printed.shape != truth.value.shape:
+        reason = f"has shape {printed.shape}, expected {truth.value.shape}"
+        return Judgement(verdict=Verdict.FAIL, total=truth.value.size, reason=reason)
+    # The printed decimal itself is rounded to binary: the half unit has room for that, not for a digit.
+    half_unit = 0.5 * 10.0**-decimals * (1 + 2.0**-20)
+    scale = Scale(dtype=DType.FLOAT64, unit=DType.FLOAT64.unit_roundoff, half_unit=half_unit)
+    return _judge_numbers(printed, truth, scale, Bound(allowed=0.0, loose=0.0), x)
+
+
+def _judge_numbers(actual: Floats, truth: Truth, scale: Scale, bound: Bound, x: Floats | None) -> Judgement:
+    figures = measure(actual, truth, scale, bound.allowed)
+    if figures.misplaced:
+        return _misplaced(figures, actual, truth, bound, x)
+    if figures.compared == 0:
+        reason = "no finite element to compare"
+        return Judgement(verdict=Verdict.INCONCLUSIVE, total=actual.size, mismatched=0, reason=reason)
+    verdict = Verdict.FAIL
+    if figures.beta <= bound.allowed:
+        verdict = Verdict.PASS
+    elif figures.beta <= bound.loose:
+        verdict = Verdict.LOOSE
+    return Judgement(
+        verdict=verdict,
+        total=actual.size,
+        reason=_reason(verdict, figures, scale, bound),
+        max_abs_diff=figures.abs_diff,
+        max_rel_diff=figures.rel_diff,
+        max_ulp=None if scale.half_unit else figures.ulp,  # printed decimals have no ulp
+        backward_error=figures.beta,
+        allowed=bound.allowed,
+        mismatched=figures.over,
+        worst=_element(figures.worst, actual, truth, x),
+    )
+
+
+def _misplaced(figures: Figures, actual: Floats, truth: Truth, bound: Bound, x: Floats | None) -> Judgement:
+    """NaN or ±Inf where the oracle has none, or the other way round: no distance means anything."""
+    worst = _element(figures.first_misplaced, actual, truth, x)
+    return Judgement(
+        verdict=Verdict.FAIL,
+        total=actual.size,
+        reason=f"is {worst.actual:g} where the oracle has {worst.expected:g}",
+        max_abs_diff=math.nan,
+        backward_error=math.inf,
+        allowed=bound.allowed,
+        mismatched=figures.misplaced,
+        worst=worst,
+    )
+
+
+def _reason(verdict: Verdict, figures: Figures, scale: Scale, bound: Bound) -> str | None:
+    note = f"allowed set by --max-backward-error {bound.allowed:g}" if bound.overridden else None
+    if verdict is Verdict.PASS:
+        return note
+    if scale.half_unit:
+        return f"is off by up to {figures.abs_diff:.3g}, more than half a unit of the last printed decimal"
+    text = (
+        f"only an input {figures.beta:.3g} roundoffs away would explain it, allowed are {bound.allowed:.3g}"
+    )
+    coarse = figures.beta * scale.unit / scale.dtype.output_roundoff
+    if scale.dtype.half and coarse <= 1:
+        text += (
+            f"; in roundoffs of {scale.dtype} that is {coarse:.2g}: the statistics are right, "
+            "something on the way was rounded to it"
+        )
+    elif verdict is Verdict.LOOSE:
+        text += f"; up to {bound.loose:g} a naive order of summation may be the cause"
+    return f"{text}; {note}" if note else text
+
+
+def _element(flat: int, actual: Floats, truth: Truth, x: Floats | None) -> Worst:
+    index = tuple(int(i) for i in np.unravel_index(flat, actual.shape))
+    return Worst(
+        index=index,
+        x=None if x is None else float(x[index]),
+        actual=float(actual[index]),
+        expected=float(truth.value[index]),
+    )

@@ -1,0 +1,85 @@
+"""What a method defines, and the statistic sets that it makes of an x. Standard library only."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from normcheck.case import Params
+
+Shape = tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Bucket:
+    """Groups of channels of equal size: ``channels`` in order, group after group (None: all, as they are)."""
+
+    channels: tuple[int, ...] | None
+    n: int  # elements in each statistic set
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Partition:
+    """Which elements of an array of ``shape`` share statistics.
+
+    The elements that agree in the ``kept`` axes, and in their group of channels where there are groups,
+    form one statistic set. With groups, the channel axis is the first of the ``reduced`` axes.
+    """
+
+    shape: Shape
+    kept: tuple[int, ...]
+    reduced: tuple[int, ...]
+    channel_axis: int
+    buckets: tuple[Bucket, ...]
+
+    @property
+    def max_n(self) -> int:
+        """The number of elements in the largest statistic set."""
+        return max(bucket.n for bucket in self.buckets)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Definition:
+    """One method; ``shape`` is that of x as stored, ``channel_axis`` is 1 or -1.
+
+    ``parameter_axes`` are the axes of x that weight and bias run along. ``validate`` raises ParameterError for
+    parameters of the method that are impossible; its last argument names the fixture.
+    """
+
+    partition: Callable[[Shape, Params], Partition]
+    parameter_axes: Callable[[Shape, Params], tuple[int, ...]]
+    validate: Callable[[Shape, Params, str], None]
+    shares: str  # what a statistic set is, in words
+    used: str  # when it is used, in one sentence
+
+
+def positive_axis(axis: int, ndim: int) -> int:
+    """The axis counted from the front."""
+    return axis % ndim
+
+
+def num_channels(shape: Shape, params: Params) -> int:
+    """The number of channels, C."""
+    return shape[params.channel_axis]
+
+
+def channel_alone(shape: Shape, params: Params) -> tuple[int, ...]:
+    """The parameter axes of a method whose weight and bias have one element for each channel."""
+    return (positive_axis(params.channel_axis, len(shape)),)
+
+
+def anything(shape: Shape, params: Params, where: str) -> None:
+    """Accept every value: the method has no parameters of its own to validate."""
+
+
+def without(ndim: int, *axes: int) -> tuple[int, ...]:
+    return tuple(axis for axis in range(ndim) if axis not in axes)
+
+
+def one_bucket(shape: Shape, reduced: tuple[int, ...], channel_axis: int) -> Partition:
+    n = math.prod(shape[axis] for axis in reduced)
+    kept = without(len(shape), *reduced)
+    return Partition(
+        shape=shape, kept=kept, reduced=reduced, channel_axis=channel_axis, buckets=(Bucket(None, n),)
+    )

@@ -1,0 +1,89 @@
+"""Group norm: each group of channels of each sample. Groups are equal and contiguous, or given one by one."""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+
+from normcheck.case import Groups, Params, format_groups
+from normcheck.errors import ParameterError
+from normcheck.methods.definition import (
+    Bucket,
+    Definition,
+    Partition,
+    Shape,
+    channel_alone,
+    num_channels,
+    positive_axis,
+    without,
+)
+
+
+def channel_groups(params: Params, channels: int) -> Groups:
+    """The groups of channels of a group norm: the explicit ones, or ``num_groups`` equal contiguous ones."""
+    if params.groups is not None:
+        return params.groups
+    if params.num_groups is None:
+        raise ParameterError("group norm needs num_groups or groups")
+    size = channels // params.num_groups
+    return tuple(tuple(range(start, start + size)) for start in range(0, channels, size))
+
+
+def default_num_groups(channels: int) -> int:
+    """The number of groups where nobody says: the smallest divisor of ``channels`` above 1."""
+    return next((d for d in range(2, channels + 1) if channels % d == 0), 1)
+
+
+def _group(shape: Shape, params: Params) -> Partition:
+    channel = positive_axis(params.channel_axis, len(shape))
+    spatial = without(len(shape), 0, channel)
+    by_size: dict[int, list[int]] = defaultdict(list)
+    for group in channel_groups(params, shape[channel]):
+        by_size[len(group)].extend(group)
+    positions = math.prod(shape[axis] for axis in spatial)
+    return Partition(
+        shape=shape,
+        kept=(0,),
+        reduced=(channel, *spatial),
+        channel_axis=channel,
+        buckets=tuple(Bucket(tuple(chans), size * positions) for size, chans in by_size.items()),
+    )
+
+
+def _validate(shape: Shape, params: Params, where: str) -> None:
+    channels = num_channels(shape, params)
+    if (params.groups is None) == (params.num_groups is None):
+        raise ParameterError(f"{where}: group norm needs either num_groups or groups")
+    if params.num_groups is not None:
+        if params.num_groups < 1 or channels % params.num_groups:
+            divisors = ", ".join(str(d) for d in range(1, channels + 1) if channels % d == 0)
+            raise ParameterError(
+                f"{where}: {channels} channels cannot be split into {params.num_groups} equal groups; "
+                f"valid num_groups: {divisors}; or give the groups one by one: --groups '0,1|2'"
+            )
+        return
+    groups = params.groups or ()
+    given = [channel for group in groups for channel in group]
+    problems = []
+    if any(not group for group in groups):
+        problems.append("has an empty group")
+    if repeated := sorted({channel for channel in given if given.count(channel) > 1}):
+        problems.append(f"repeats channel {', '.join(map(str, repeated))}")
+    if unknown := sorted(set(given) - set(range(channels))):
+        problems.append(f"names channel {', '.join(map(str, unknown))}, which x does not have")
+    if missing := sorted(set(range(channels)) - set(given)):
+        problems.append(f"omits channel {', '.join(map(str, missing))}")
+    if problems:
+        raise ParameterError(
+            f"{where}: the partition {format_groups(groups)!r} {' and '.join(problems)}; "
+            f"each of the {channels} channels 0 to {channels - 1} must be in exactly one group"
+        )
+
+
+DEFINITION = Definition(
+    partition=_group,
+    parameter_axes=channel_alone,
+    validate=_validate,
+    shares="one group of channels of one sample",
+    used="Detection, segmentation and diffusion models, whose batches are too small for batch norm.",
+)

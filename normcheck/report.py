@@ -1,0 +1,213 @@
+"""What a run found: comparisons, pairs, the environment. Every format and the exit code are derived from it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from normcheck.case import Case, Method, Output
+from normcheck.verdict import SEVERITY, ExitCode, Verdict
+
+EXPECTED = "expected"  # the name under which a fixture's own expected values are compared
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Worst:
+    """The element that decides a comparison: where it is, what went in, what came out, what should have."""
+
+    index: tuple[int, ...]
+    x: float | None  # the input at that index, where the output has the shape of the input
+    actual: float
+    expected: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Known:
+    """Why a result that is no pass is expected, and where there is more about it."""
+
+    reason: str
+    link: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judgement:
+    """The verdict on one array, and the figures behind it.
+
+    The figures are None where none could be computed (no result, a wrong shape or dtype). Units: ``max_ulp`` in
+    ulp of the array's dtype, ``backward_error`` and ``allowed`` in unit roundoffs of the inputs. ``mismatched``
+    of ``total`` elements have a backward error of more than is allowed.
+    """
+
+    verdict: Verdict
+    reason: str | None = None
+    max_abs_diff: float | None = None
+    max_rel_diff: float | None = None
+    max_ulp: int | None = None
+    backward_error: float | None = None
+    allowed: float | None = None
+    mismatched: int | None = None
+    total: int | None = None
+    worst: Worst | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Comparison:
+    """The judgement on one output of one backend: by the oracle, or by the ``law`` that is named.
+
+    ``seconds`` is the wall time of the backend's computation of the case. ``known`` is what the ledger of known
+    deviations says of the verdict; such a result does not fail the run.
+    """
+
+    case: Case
+    backend: str
+    output: Output
+    judgement: Judgement
+    law: str = ""
+    seconds: float | None = None
+    stderr: str = ""
+    known: Known | None = None
+
+    @property
+    def case_id(self) -> str:
+        """The id of the case, with the law by which it was judged, if any."""
+        return self.case.id_with(f"law={self.law}") if self.law else self.case.id
+
+    @property
+    def verdict(self) -> Verdict:
+        """What the judgement comes down to."""
+        return self.judgement.verdict
+
+    @property
+    def reason(self) -> str | None:
+        """Why the verdict is what it is; None where PASS needs no reason."""
+        return self.judgement.reason
+
+    @property
+    def max_abs_diff(self) -> float | None:
+        """The largest absolute difference from the oracle."""
+        return self.judgement.max_abs_diff
+
+    @property
+    def max_rel_diff(self) -> float | None:
+        """The largest relative difference from the oracle."""
+        return self.judgement.max_rel_diff
+
+    @property
+    def max_ulp(self) -> int | None:
+        """The largest difference from the oracle, in ulp of the array's dtype."""
+        return self.judgement.max_ulp
+
+    @property
+    def backward_error(self) -> float | None:
+        """The backward error, in unit roundoffs of the inputs."""
+        return self.judgement.backward_error
+
+    @property
+    def allowed(self) -> float | None:
+        """The backward error up to which a result passes."""
+        return self.judgement.allowed
+
+    @property
+    def mismatched(self) -> int | None:
+        """How many elements have a backward error of more than is allowed."""
+        return self.judgement.mismatched
+
+    @property
+    def total(self) -> int | None:
+        """How many elements the output has."""
+        return self.judgement.total
+
+    @property
+    def worst(self) -> Worst | None:
+        """The element that decides the comparison."""
+        return self.judgement.worst
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pair:
+    """How far two backends are apart in one output of one case; None where that cannot be said."""
+
+    case: str
+    output: Output
+    backends: tuple[str, str]
+    max_abs_diff: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Environment:
+    """What the run ran on; ``backends`` maps a backend's name to what it says of itself."""
+
+    python: str
+    platform: str
+    cpu: str
+    backends: Mapping[str, Mapping[str, Any]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """Everything that a run found; every format and the exit code are derived from it."""
+
+    normcheck_version: str
+    environment: Environment
+    cases: tuple[Case, ...]
+    results: tuple[Comparison, ...]
+    pairs: tuple[Pair, ...]
+    notes: tuple[str, ...] = ()  # what a reader should know: backends left out, and the like
+    arguments: Mapping[str, str] = field(default_factory=dict)  # of --backend, by the backend's name
+    fixtures: Mapping[str, str] = field(default_factory=dict)  # arguments of --fixture, by the fixture's name
+    max_backward_error: float | None = None  # what replaced the derived bound
+    stale: tuple[str, ...] = ()  # entries of the ledger that hold no more
+
+    def by_oracle(self) -> tuple[Comparison, ...]:
+        """The comparisons with the oracle: all but those that a law judged."""
+        return tuple(result for result in self.results if not result.law)
+
+    def counts(self) -> dict[Verdict, int]:
+        """The number of comparisons by verdict, every verdict included."""
+        found = Counter(result.verdict for result in self.results)
+        return {verdict: found[verdict] for verdict in Verdict}
+
+    def unexpected(self) -> Counter[Verdict]:
+        """The number of comparisons by verdict, without those that the ledger knows of."""
+        return Counter(result.verdict for result in self.results if result.known is None)
+
+    @property
+    def verdict(self) -> Verdict:
+        """The worst verdict of the run that is not known; unsupported where a backend could compute no case of a
+        method, fail where an entry of the ledger holds no more.
+        """
+        counts = self.unexpected()
+        if self.stale:
+            return Verdict.FAIL
+        if not counts and self.results:
+            return Verdict.PASS
+        if counts[Verdict.UNSUPPORTED] and self.exit_code in {ExitCode.BACKEND, ExitCode.NOTHING_COMPARED}:
+            failed = (v for v in SEVERITY[: SEVERITY.index(Verdict.LOOSE)] if counts[v])
+            return next(failed, Verdict.UNSUPPORTED)
+        return next((verdict for verdict in SEVERITY if counts[verdict]), Verdict.ERROR)
+
+    def uncovered(self) -> tuple[tuple[str, Method], ...]:
+        """Each backend and method of which not one output was compared, in the order of the results.
+
+        Laws do not count: wrong output may obey them.
+        """
+        compared: dict[tuple[str, Method], bool] = {}
+        for result in self.by_oracle():
+            key = (result.backend, result.case.method)
+            answered = result.verdict.compared or result.known is not None
+            compared[key] = compared.get(key, False) or answered
+        return tuple(key for key, any_compared in compared.items() if not any_compared)
+
+    @property
+    def exit_code(self) -> ExitCode:
+        """The exit code that follows: a mismatch outweighs a backend that gave no answer."""
+        counts = self.unexpected()
+        if counts[Verdict.FAIL] or counts[Verdict.INCONCLUSIVE] or self.stale:
+            return ExitCode.MISMATCH
+        if any(counts[v] for v in (Verdict.CRASH, Verdict.TIMEOUT, Verdict.ERROR, Verdict.UNAVAILABLE)):
+            return ExitCode.BACKEND
+        if not any(r.verdict.compared for r in self.by_oracle() if r.backend != EXPECTED):
+            return ExitCode.NOTHING_COMPARED
+        return ExitCode.BACKEND if self.uncovered() else ExitCode.OK

@@ -1,0 +1,185 @@
+"""The parent's side of a worker: put cases to it, and say what became of each."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from numpy.typing import NDArray
+
+from normcheck.answer import Answer
+from normcheck.case import Case
+from normcheck.dtypes import tagged, untagged
+from normcheck.errors import TargetError
+from normcheck.run.backends import BackendSpec
+from normcheck.run.process import WorkerProcess
+from normcheck.verdict import Verdict
+from normcheck.worker import frames
+
+START_TIMEOUT = 120.0  # seconds for a framework to be imported, however short --timeout is
+MAX_DEATHS = 3
+
+
+def pack(arrays: Mapping[str, NDArray[Any]], directory: str) -> frames.Packed:
+    """The inputs of a case, ready to be sent to any number of workers."""
+    return frames.pack({name: tagged(array) for name, array in arrays.items()}, directory)
+
+
+class _DeadError(Exception):
+    """The worker is gone, or must go: it costs the case that it had."""
+
+    def __init__(self, verdict: Verdict, reason: str) -> None:
+        super().__init__(reason)
+        self.verdict, self.reason = verdict, reason
+
+
+class UnavailableError(Exception):
+    """The worker's framework cannot be used here."""
+
+
+class WorkerClient:
+    """A worker and its restarts: a process that dies, hangs or talks nonsense is replaced, up to a point.
+
+    ``process`` has been started by the caller; ``directory`` is the run's own temporary directory,
+    ``timeout`` the seconds that one case may take.
+    """
+
+    def __init__(self, spec: BackendSpec, process: WorkerProcess, directory: str, *, timeout: float) -> None:
+        self.spec = spec
+        self.timeout = timeout
+        self.environment: Mapping[str, Any] = {}
+        self.offers: Mapping[str, Any] = {}
+        self._directory = directory
+        self._process: WorkerProcess | None = process
+        self._ready = False
+        self._closed = False
+        self._deaths = 0
+        self._number = 0
+
+    def compute(self, case: Case, inputs: frames.Packed) -> Answer:
+        """Put one case to the worker and wait for its answer; a worker that dies is restarted.
+
+        Raises TargetError where the user's implementation cannot be loaded, UnavailableError where the
+        framework cannot.
+        """
+        if self._closed:
+            return Answer(verdict=Verdict.ERROR, reason="not run: the run was ended")
+        if self._deaths >= MAX_DEATHS:
+            return Answer(verdict=Verdict.ERROR, reason=f"not run: its worker died {MAX_DEATHS} times before")
+        if self._process is None:
+            self._process = WorkerProcess(self.spec, self._directory)
+        process = self._process
+        try:
+            self._await_ready(process)
+            return self._exchange(process, case, inputs)
+        except _DeadError as death:
+            self._deaths += 1
+            self._process, self._ready = None, False
+            process.kill()
+            return Answer(verdict=death.verdict, reason=death.reason, stderr=process.printed())
+
+    def ready(self) -> Mapping[str, Any]:
+        """Wait until the framework is imported; what the backend says of itself, or UnavailableError."""
+        assert self._process is not None  # noqa: S101 (asked before any case)
+        try:
+            self._await_ready(self._process)
+        except _DeadError as death:
+            raise UnavailableError(death.reason) from None
+        return self.environment
+
+    def close(self) -> None:
+        """End the worker for good; may be called from another thread than the one that waits for it."""
+        self._closed = True
+        if (process := self._process) is not None:
+            process.kill()
+
+    def _await_ready(self, process: WorkerProcess) -> None:
+        if self._ready:
+            return
+        hello, _ = self._receive(process, process.started + max(START_TIMEOUT, self.timeout), "starting")
+        if hello.get("kind") == "unavailable":
+            raise UnavailableError(str(hello.get("message")))
+        if hello.get("kind") != "ready" or not isinstance(hello.get("environment"), dict):
+            raise _DeadError(Verdict.ERROR, "answered with nonsense when it was started")
+        self.environment = hello["environment"]
+        self.offers = hello.get("offers", {})
+        if self.spec.target:
+            loaded, _ = self._receive(process, time.monotonic() + self.timeout, "loading the target")
+            if loaded.get("kind") == "bad target":
+                message = f"backend {self.spec.argument!r}: {loaded.get('message')}"
+                raise TargetError(message, details=str(loaded.get("traceback", "")))
+            if loaded.get("kind") != "loaded":
+                raise _DeadError(Verdict.ERROR, "answered with nonsense when it was loading the target")
+        self._ready = True
+
+    def _exchange(self, process: WorkerProcess, case: Case, inputs: frames.Packed) -> Answer:
+        self._number += 1
+        task = {
+            "case": case.id,
+            "method": case.method.value,
+            "mode": case.mode.value,
+            "dtype": case.dtype.value,
+            "layout": case.layout.value,
+            "steps": case.steps,
+            "params": case.params.to_dict(),
+            "outputs": [output.value for output in case.outputs],
+            "parameter_dtype": case.parameter_dtype and case.parameter_dtype.value,
+        }
+        deadline = time.monotonic() + self.timeout
+        try:
+            process.socket.settimeout(self.timeout)
+            frames.send(process.socket, {"task": task, "number": self._number}, inputs)
+        except TimeoutError:
+            raise _DeadError(Verdict.TIMEOUT, f"took no input for {self.timeout:g} s") from None
+        except OSError:
+            raise _DeadError(
+                Verdict.CRASH, f"{process.exit_description()} before its input was there"
+            ) from None
+        header, outputs = self._receive(process, deadline, "computing")
+        if header.get("kind") != "result" or header.get("number") != self._number:
+            raise _DeadError(Verdict.ERROR, "answered with nonsense instead of a result")
+        try:
+            return _answer(header, outputs, process.printed())
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            raise _DeadError(Verdict.ERROR, f"answered with nonsense: {error!r}") from None
+
+    def _receive(
+        self, process: WorkerProcess, deadline: float, doing: str
+    ) -> tuple[dict[str, Any], dict[str, frames.Tagged]]:
+        try:
+            return frames.receive(process.socket, self._directory, deadline)
+        except TimeoutError:
+            limit = START_TIMEOUT if doing == "starting" else self.timeout
+            raise _DeadError(Verdict.TIMEOUT, f"gave no answer within {limit:g} s, {doing}") from None
+        except frames.ProtocolError as error:
+            raise _DeadError(Verdict.ERROR, f"answered with nonsense: {error}") from None
+        except (EOFError, OSError):
+            if doing == "starting" and self.spec.python is not None and process.lacks_numpy():
+                raise UnavailableError(process.printed().strip()) from None
+            reason = f"{process.exit_description()}, {doing}, without an answer"
+            raise _DeadError(Verdict.CRASH, reason) from None
+
+
+def _answer(header: Mapping[str, Any], outputs: Mapping[str, frames.Tagged], printed: str) -> Answer:
+    status = header["status"]
+    if status == "unsupported":
+        return Answer(verdict=Verdict.UNSUPPORTED, reason=str(header["message"]), stderr=printed)
+    if status == "error":
+        text = printed + str(header["traceback"])
+        return Answer(verdict=Verdict.ERROR, reason=str(header["message"]), stderr=text)
+    if status != "ok":
+        raise ValueError(f"status {status!r}")
+    changed = ", ".join(map(str, header["changed"]))
+    return Answer(
+        verdict=None,
+        reason=f"the call changed its input {changed}" if changed else None,
+        outputs={name: untagged(*array) for name, array in outputs.items()},
+        problems={str(name): str(problem) for name, problem in header["problems"].items()},
+        errors={str(name): str(error) for name, error in header["errors"].items()},
+        absent=frozenset(map(str, header["absent"])),
+        nondeterministic=frozenset(map(str, header["nondeterministic"])),
+        overwritten=frozenset(map(str, header["overwritten"])),
+        seconds=float(header["seconds"]),
+        stderr=printed,
+    )

@@ -1,0 +1,59 @@
+"""What each backend says of itself: its versions, its settings, and what it offers."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+from normcheck.backends import missing, registered
+from normcheck.errors import UnknownNameError
+from normcheck.options import DEFAULT_TIMEOUT
+from normcheck.run.backends import BackendSpec
+from normcheck.run.process import WorkerProcess
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BackendStatus:
+    """What a backend says of itself when its framework is imported, or why it cannot be used.
+
+    ``offers`` has for each method the dtypes, whether it has gradients and running statistics, and in words what it
+    ``lacks``.
+    """
+
+    name: str
+    environment: Mapping[str, Any]
+    offers: Mapping[str, Mapping[str, Any]]
+    reason: str | None
+
+
+def probe_backends(names: Iterable[str] = ()) -> tuple[BackendStatus, ...]:
+    """Start every backend that is registered, or those of ``names``, a few at a time; ask what it is and has."""
+    known = registered()
+    for name in (names := tuple(names)):
+        if name not in known:
+            raise UnknownNameError("backend", name, known)
+    with (
+        tempfile.TemporaryDirectory(prefix="normcheck-") as directory,
+        ThreadPoolExecutor(max(2, os.cpu_count() or 1)) as pool,
+    ):
+        return tuple(pool.map(lambda name: _probed(name, directory), names or known))
+
+
+def _probed(name: str, directory: str) -> BackendStatus:
+    reason = missing(name)
+    if reason is not None:
+        return BackendStatus(name=name, environment={}, offers={}, reason=reason)
+    from normcheck.run.client import UnavailableError, WorkerClient
+
+    spec = BackendSpec.parse(name)
+    client = WorkerClient(spec, WorkerProcess(spec, directory), directory, timeout=DEFAULT_TIMEOUT)
+    try:
+        return BackendStatus(name=name, environment=client.ready(), offers=client.offers, reason=None)
+    except UnavailableError as error:
+        return BackendStatus(name=name, environment={}, offers={}, reason=str(error))
+    finally:
+        client.close()

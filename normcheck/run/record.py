@@ -1,0 +1,59 @@
+"""Record the outputs of one backend."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from normcheck.errors import UnusableBackendError, UsageError
+from normcheck.options import Options
+from normcheck.plan import Selection, plan
+from normcheck.run.backends import BackendSpec
+from normcheck.run.process import WorkerProcess
+
+if TYPE_CHECKING:
+    from normcheck.run.recording import Recording
+
+OnProgress = Callable[[Mapping[str, int], int], None]  # tasks done by backend, tasks in all
+
+
+def ignore(done: Mapping[str, int], total: int) -> None:
+    """Show no progress."""
+
+
+def record(
+    selection: Selection, backend: str, options: Options | None = None, on_progress: OnProgress = ignore
+) -> Recording:
+    """What ``backend`` answers to the cases of ``selection``, to be compared elsewhere.
+
+    Raises a :class:`normcheck.errors.NormcheckError` where nothing can be run, or the backend cannot be used; a
+    case that crashes, hangs or raises is recorded as such.
+    """
+    options = options or Options()
+    spec = replace(BackendSpec.parse(backend), device=options.device)
+    if spec.recording is not None:
+        raise UsageError(f"backend {backend!r} is a recording already")
+    if (reason := spec.missing) is not None:
+        raise UnusableBackendError(f"backend {backend!r} cannot be used here: {reason}")
+    planned = plan(selection).cases
+    with tempfile.TemporaryDirectory(prefix="normcheck-") as directory:
+        process = WorkerProcess(spec, directory)
+        from normcheck.run.client import UnavailableError, WorkerClient, pack
+        from normcheck.run.recording import Recorded, Recording, question, recordable
+
+        client = WorkerClient(spec, process, directory, timeout=options.timeout)
+        cases = {}
+        try:
+            for number, each in enumerate(planned):
+                on_progress({spec.name: number}, len(planned))
+                arrays = each.fixture.arrays().inputs(each.case)
+                answer = client.compute(each.case, pack(arrays, directory))
+                asked = question(each.case, arrays)
+                cases[each.case.id] = Recorded(question=asked, answer=recordable(answer))
+        except UnavailableError as error:
+            raise UnusableBackendError(f"backend {backend!r} cannot be used here: {error}") from None
+        finally:
+            client.close()
+    return Recording(backend=spec.name, environment=client.environment, cases=cases)

@@ -1,0 +1,56 @@
+"""Verdicts on comparisons, their order of severity, and exit codes."""
+
+from __future__ import annotations
+
+import enum
+
+
+class Verdict(enum.StrEnum):
+    """What is said of one output of one backend in one case. Only PASS and LOOSE are good news."""
+
+    PASS = "pass"  # noqa: S105 (not a password)
+    LOOSE = "loose"
+    FAIL = "fail"
+    INCONCLUSIVE = "inconclusive"
+    ERROR = "error"
+    CRASH = "crash"
+    TIMEOUT = "timeout"
+    UNSUPPORTED = "unsupported"
+    UNAVAILABLE = "unavailable"
+
+    @property
+    def compared(self) -> bool:
+        """True where an output was there to be compared with the oracle."""
+        return self in {Verdict.PASS, Verdict.LOOSE, Verdict.FAIL, Verdict.INCONCLUSIVE}
+
+    @property
+    def good(self) -> bool:
+        """True where the output is right as far as its dtype can tell."""
+        return self in {Verdict.PASS, Verdict.LOOSE}
+
+
+# The worst verdict of a run is its verdict: the first of these that occurs.
+SEVERITY = (
+    Verdict.FAIL,
+    Verdict.INCONCLUSIVE,
+    Verdict.CRASH,
+    Verdict.TIMEOUT,
+    Verdict.ERROR,
+    Verdict.UNAVAILABLE,
+    Verdict.LOOSE,
+    Verdict.PASS,
+    Verdict.UNSUPPORTED,
+)
+
+
+class ExitCode(enum.IntEnum):
+    """Exit codes of the command line (DESIGN §4)."""
+
+    OK = 0
+    MISMATCH = 1
+    USAGE = 2
+    BAD_INPUT = 3
+    BACKEND = 4
+    NOTHING_COMPARED = 5
+    INTERNAL = 70
+    INTERRUPTED = 130

@@ -1,0 +1,206 @@
+"""Compute one case with one backend: call it on copies, differentiate it, and look at how it behaved."""
+
+from __future__ import annotations
+
+import time
+from typing import Any, Dict, List, Optional, Tuple
+
+import numpy as np
+
+from normcheck.backends._base import GRADIENTS, Backend, NotAnArrayError, Tagged, Task, laid_out
+from normcheck.worker import frames, target
+
+PARAMETERS = ("weight", "bias")
+STATE = ("running_mean", "running_var")
+
+Reply = Dict[str, Any]
+Inputs = Dict[str, Tagged]
+
+
+class Worker:
+    """One backend, or a user's implementation hosted by it, and how to compute a case with it."""
+
+    def __init__(self, backend: Backend, own: Optional[Any]) -> None:
+        self.backend = backend
+        self.own = None if own is None else backend.as_function(own)
+
+    def compute(self, task: Task, inputs: Inputs) -> Reply:
+        """The reply to ``task``: its outputs, or why there are none.
+
+        It is computed twice, on copies: a second call that gives something else, or writes over what the
+        first one returned, says that the first was an accident.
+        """
+        self.backend.configure(task)
+        shape = inputs["x"][1].shape
+        state: Tuple[str, ...] = STATE if task.tracks else ()
+        if self.own is None:
+            function, static = self.backend.METHODS.get(task.method), target.own_keywords(task)
+            reason = self.backend.unsupported(task, shape)
+            if reason is None and (reason := self.backend.refuses(task, shape)) is not None:
+                return self._refusal(task, reason, function, static, state, inputs)
+        else:
+            function = self.own
+            channels = shape[task.params.get("channel_axis", 1)]
+            static, state, reason = target.keywords(function, task, channels)
+        if reason is not None:
+            return {"status": "unsupported", "message": reason}
+        reply = self._call(task, function, static, state, inputs)
+        again = self._call(task, function, static, state, inputs)
+        reply["nondeterministic"] = [
+            name
+            for name, (_, array) in reply["outputs"].items()
+            if name not in again["outputs"] or _differ(again["outputs"][name][1], array)
+        ]
+        reply["overwritten"] = [
+            name
+            for name, (_, array) in reply["outputs"].items()
+            if name in again["outputs"] and np.may_share_memory(array, again["outputs"][name][1])
+        ]
+        return reply
+
+    def _refusal(
+        self,
+        task: Task,
+        reason: str,
+        function: Any,
+        static: Dict[str, Any],
+        state: Tuple[str, ...],
+        inputs: Inputs,
+    ) -> Reply:
+        """A case that the framework refuses, which is put to the test."""
+        try:
+            self._call(task, function, static, state, inputs)
+        except Exception as error:
+            return {"status": "unsupported", "message": f"{reason}: {target.summary(error)}"}
+        message = f"was known to refuse this case but did not: {reason}"
+        return {"status": "error", "message": message, "traceback": ""}
+
+    def _call(
+        self, task: Task, function: Any, static: Dict[str, Any], state: Tuple[str, ...], inputs: Inputs
+    ) -> Reply:
+        """Call ``function`` once on fresh copies of ``inputs``."""
+        copies = {
+            name: (dtype, laid_out(array, task.layout) if name == "x" else array.copy())
+            for name, (dtype, array) in inputs.items()
+        }
+        native = {name: self.backend.from_numpy(tagged) for name, tagged in copies.items()}
+        arrays = [native.get(name) for name in ("x", *PARAMETERS)]
+        named = {name: native[name] for name in state}
+        start = time.perf_counter()
+        if state:
+            named = self._trained(task, function, static, arrays, named)
+        held = {name: self.backend.to_numpy(value)[1].tobytes() for name, value in named.items()}
+        gradients: Optional[Dict[str, Any]] = None
+        error: Optional[BaseException] = None
+        if "grad_y" in native:
+            returned, gradients, error = self.backend.differentiate(
+                function, static, arrays, named, native["grad_y"]
+            )
+        else:
+            returned = self.backend.compiled(function, static)(*arrays, **named)
+        reply = self._outputs(task, returned, gradients, error, named, inputs)
+        reply["seconds"] = time.perf_counter() - start
+        reply["changed"] = [
+            name
+            for name, (_, array) in inputs.items()
+            if name not in STATE and _differ(array, copies[name][1])
+        ]
+        if task.mode == "eval":
+            reply["changed"] += self._updated_in_eval(task, returned, named, held)
+        return reply
+
+    def _updated_in_eval(
+        self, task: Task, returned: Any, named: Dict[str, Any], held: Dict[str, bytes]
+    ) -> List[str]:
+        """The running statistics that eval mode did not leave alone, in place or in what was returned."""
+        after = {name: [value] for name, value in named.items()}
+        values, _, _ = _named(task, returned)
+        for name in named:
+            after[name] += [values[name]] if values.get(name) is not None else []
+        return [
+            name
+            for name, states in after.items()
+            if any(self._content(state) != held[name] for state in states)
+        ]
+
+    def _content(self, value: Any) -> Optional[bytes]:
+        try:
+            return self.backend.to_numpy(value)[1].tobytes()
+        except NotAnArrayError:
+            return None
+
+    def _trained(
+        self, task: Task, function: Any, static: Dict[str, Any], arrays: List[Any], named: Dict[str, Any]
+    ) -> Dict[str, Any]:
+        """The running statistics after the training steps that come before the call that is looked at."""
+        training = {**static, "training": True} if "training" in static else static
+        for _ in range(task.steps - 1 if task.mode == "train" else task.steps):
+            returned = self.backend.compiled(function, training)(*arrays, **named)
+            if isinstance(returned, tuple) and len(returned) == 1 + len(STATE):
+                named = {name: value for name, value in zip(STATE, returned[1:]) if name in named}
+        return named
+
+    def _outputs(
+        self,
+        task: Task,
+        returned: Any,
+        gradients: Optional[Dict[str, Any]],
+        error: Optional[BaseException],
+        named: Dict[str, Any],
+        inputs: Inputs,
+    ) -> Reply:
+        """The arrays that there are, by name; what is no array is a problem to report.
+
+        ``absent`` are outputs that the implementation does not claim to have: the running statistics of a
+        function that does not take them, gradients where the host cannot differentiate.
+        """
+        values, absent, problems = _named(task, returned)
+        values.update(self._updated_in_place(absent, named, inputs))
+        absent = [name for name in absent if name not in values]
+        errors: Dict[str, str] = {}
+        asked = [name for name in task.outputs if name in GRADIENTS]
+        if error is not None:
+            errors = {name: f"could not be differentiated: {target.summary(error)}" for name in asked}
+        elif gradients is None:
+            absent += asked
+        else:
+            values.update(gradients)
+        outputs: Dict[str, Tagged] = {}
+        for name, value in values.items():
+            if value is None or name not in task.outputs:
+                continue
+            try:
+                dtype, array = self.backend.to_numpy(value)
+            except NotAnArrayError as problem:
+                problems[name] = str(problem)
+                continue
+            if dtype in frames.DTYPES:
+                outputs[name] = (dtype, array)
+            else:
+                problems[name] = f"has dtype {dtype}"
+        return {"status": "ok", "outputs": outputs, "problems": problems, "errors": errors, "absent": absent}
+
+    def _updated_in_place(self, absent: List[str], named: Dict[str, Any], inputs: Inputs) -> Dict[str, Any]:
+        """Running statistics that were not returned but changed where they are, as torch's own are."""
+        candidates = {name: named[name] for name in absent if name in named}
+        now = {name: self.backend.to_numpy(value)[1].tobytes() for name, value in candidates.items()}
+        if all(content == inputs[name][1].tobytes() for name, content in now.items()):
+            return {}
+        return candidates
+
+
+def _differ(a: np.ndarray[Any, Any], b: np.ndarray[Any, Any]) -> bool:
+    """True unless the two hold the same bits; they are copied only if they do not lie in one piece."""
+    left, right = (np.ascontiguousarray(array).reshape(-1).view(np.uint8) for array in (a, b))
+    return not np.array_equal(left, right)
+
+
+def _named(task: Task, returned: Any) -> Tuple[Dict[str, Any], List[str], Dict[str, str]]:
+    """What was returned, by name; the running statistics that were not; and what is wrong with it."""
+    state = [name for name in STATE if name in task.outputs]
+    if not (isinstance(returned, tuple) and task.tracks):
+        return {"y": returned}, state, {}
+    if len(returned) == 1 + len(STATE):
+        return dict(zip(("y", *STATE), returned)), [], {}
+    problem = f"is one of {len(returned)} values returned; batch norm returns y or (y, {', '.join(STATE)})"
+    return {}, [], {"y": problem}

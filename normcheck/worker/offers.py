@@ -1,0 +1,42 @@
+"""What an adapter offers, by method, without computing anything."""
+
+from __future__ import annotations
+
+from typing import Any, Dict
+
+from normcheck.backends._base import Backend, Task
+
+CANONICAL: Dict[str, Dict[str, Any]] = {
+    "batch": {"momentum": 0.1},
+    "layer": {"normalized_ndim": 1},
+    "instance": {},
+    "group": {"num_groups": 2},
+}
+
+
+def offers(backend: Backend) -> Dict[str, Any]:
+    """What the adapter has, by method: its dtypes, gradients and running statistics, and what it lacks, in words."""
+    found: Dict[str, Any] = {}
+    for method, params in CANONICAL.items():
+        stateless = {dtype: backend.lacks(_task(method, dtype, params)) for dtype in Backend.DTYPES}
+        dtypes = [dtype for dtype, reason in stateless.items() if reason is None]
+        reasons = {reason for reason in stateless.values() if reason is not None}
+        state = False
+        if dtypes and method in Backend.TRACKED:
+            tracking = _task(method, dtypes[0], {**params, "momentum": 0.1})
+            reason = backend.lacks(tracking)
+            state = reason is None
+            reasons |= set() if reason is None else {reason}
+        found[method] = {
+            "dtypes": dtypes,
+            "gradients": bool(dtypes) and backend.DIFFERENTIATES,
+            "state": state,
+            "lacks": sorted(reasons),
+        }
+    return found
+
+
+def _task(method: str, dtype: str, params: Dict[str, Any]) -> Task:
+    return Task(
+        "", method, "train", dtype, "contiguous", 1, {"eps": 1e-5, "channel_axis": 1, **params}, ["y"]
+    )

@@ -1,0 +1,96 @@
+"""The life of a worker: import the adapter, load the target, answer the cases that come in."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import json
+import os
+import queue
+import socket
+import sys
+import threading
+from typing import Any, Dict
+
+from normcheck.backends._base import Backend, Tagged, Task, UnavailableError
+from normcheck.worker import frames, target
+from normcheck.worker.compute import Worker
+from normcheck.worker.offers import offers
+
+
+def _serve(sock: socket.socket, directory: str, spec: Dict[str, Any]) -> None:
+    inbox: queue.SimpleQueue[Any] = queue.SimpleQueue()
+    threading.Thread(target=_listen, args=(sock, directory, inbox), daemon=True).start()
+    try:
+        backend = _adapter(spec)
+        environment = backend.environment()
+    except UnavailableError as error:
+        frames.send(sock, {"kind": "unavailable", "message": str(error)})
+        return
+    except Exception as error:  # a framework that cannot be imported, for whatever reason
+        reason = f"{spec['host']} cannot be imported: {target.summary(error)}"
+        frames.send(sock, {"kind": "unavailable", "message": reason})
+        return
+    frames.send(sock, {"kind": "ready", "environment": environment, "offers": offers(backend)})
+    own = None
+    if spec.get("target"):
+        try:
+            own = target.load(spec["target"], spec["host"])
+        except target.BadTargetError as error:
+            frames.send(sock, {"kind": "bad target", "message": str(error), "traceback": error.details})
+            return
+        frames.send(sock, {"kind": "loaded"})
+    worker = Worker(backend, own)
+    while True:
+        header, inputs = inbox.get()
+        reply = _answer(worker, Task(**header["task"]), inputs)
+        _flush()
+        outputs = reply.pop("outputs", {})
+        frames.send(
+            sock, {"kind": "result", "number": header["number"], **reply}, frames.pack(outputs, directory)
+        )
+
+
+def _adapter(spec: Dict[str, Any]) -> Backend:
+    """The adapter that the parent's registry names, ``module:class``."""
+    module, _, attribute = spec["adapter"].partition(":")
+    adapter: Backend = getattr(importlib.import_module(module), attribute)(spec["options"], spec["device"])
+    return adapter
+
+
+def _answer(worker: Worker, task: Task, inputs: Dict[str, Tagged]) -> Dict[str, Any]:
+    try:
+        return worker.compute(task, inputs)
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # SystemExit too: a case that raises has no result, whatever it raises
+        return {
+            "status": "error",
+            "message": target.summary(error),
+            "traceback": target.users_traceback(error),
+        }
+
+
+def _listen(sock: socket.socket, directory: str, inbox: queue.SimpleQueue[Any]) -> None:
+    """Hand on what comes in; end the process with the parent, even in the middle of a computation."""
+    try:
+        while True:
+            inbox.put(frames.receive(sock, directory, keep_files=True))
+    except (EOFError, OSError):
+        os._exit(0)
+
+
+def _flush() -> None:
+    for stream in (sys.stdout, sys.stderr):
+        # the user's code may have closed or replaced it
+        with contextlib.suppress(AttributeError, OSError, ValueError):
+            stream.flush()
+
+
+def main() -> None:
+    """Serve the parent at the other end of the socket until it hangs up."""
+    descriptor, directory, spec = int(sys.argv[1]), sys.argv[2], json.loads(sys.argv[3])
+    os.set_inheritable(descriptor, False)
+    sys.argv[:] = ["normcheck-worker"]
+    with socket.socket(fileno=descriptor) as sock:
+        _serve(sock, directory, spec)
