@@ -17,7 +17,7 @@ from normcheck.judge.array import Bound
 from normcheck.judge.distance import backward_error
 from normcheck.methods import Partition, Shape, partition_of
 from normcheck.methods.group import default_num_groups
-from normcheck.oracle.evaluate import Inputs, evaluate
+from normcheck.oracle import Inputs, evaluate
 from normcheck.oracle.truth import Truth
 
 Array = NDArray[np.float64]

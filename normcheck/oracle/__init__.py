@@ -6,7 +6,17 @@ double-double; inputs are taken as stored in the case's dtype, eps and momentum 
 
 from __future__ import annotations
 
-from normcheck.oracle.evaluate import Inputs, evaluate, prepared, truths_of
+from normcheck.oracle.evaluate import Oracle, evaluate, oracle_of, truths_of
+from normcheck.oracle.inputs import Inputs, prepared
 from normcheck.oracle.truth import Truth, probable_roundoffs
 
-__all__ = ["Inputs", "Truth", "evaluate", "prepared", "probable_roundoffs", "truths_of"]
+__all__ = [
+    "Inputs",
+    "Oracle",
+    "Truth",
+    "evaluate",
+    "oracle_of",
+    "prepared",
+    "probable_roundoffs",
+    "truths_of",
+]

@@ -122,6 +122,9 @@ class DoubleDouble:
     def __getitem__(self, index: Any) -> DoubleDouble:
         return DoubleDouble(self.hi[index], self.lo[index])
 
+    def __setitem__(self, index: Any, value: DoubleDouble) -> None:
+        self.hi[index], self.lo[index] = value.hi, value.lo
+
 
 def _lift(value: DoubleDouble | Array | float) -> DoubleDouble:
     return value if isinstance(value, DoubleDouble) else DoubleDouble(np.asarray(value, dtype=np.float64))

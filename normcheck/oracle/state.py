@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from normcheck.dtype import DType
 from normcheck.oracle.double_double import DoubleDouble
-from normcheck.oracle.statistics import Array, Real, Running, Standardized, average, high, ldexp, mean, where
+from normcheck.oracle.statistics import Array, Moments, Real, Running, average, high, ldexp, mean, where
 
 
 def given(old: NDArray[np.floating], *, precise: bool) -> Running:
@@ -43,28 +43,27 @@ def stored(new: Running, dtype: DType) -> Running:
     )
 
 
-def trained_mean(old: Running, block: Standardized, momentum: float, steps: int, held: DType) -> Running:
-    """The running mean after ``steps`` training steps; ``block`` has the rows of one channel C apart.
+def trained_mean(old: Running, batch: Moments, momentum: float, steps: int, held: DType) -> Running:
+    """The running mean after ``steps`` training steps on ``batch``, whose sets repeat the order of the channels C.
 
     ``held`` is the dtype in which the statistics are stored.
     """
     channels = len(old.cond)
-    scale = np.ldexp(1.0, block.exponent)
-    batch = _by_channel(ldexp(block.mean, block.exponent), channels)
-    cond = _by_channel(average(np.abs(block.x)) * scale, channels)
-    return _stepped(old, batch, high(cond), np.zeros_like(old.cond), momentum, steps, held)
+    new = _by_channel(ldexp(batch.mean, batch.exponent), channels)
+    cond = _by_channel(batch.magnitude * np.ldexp(1.0, batch.exponent), channels)
+    return _stepped(old, new, high(cond), np.zeros_like(old.cond), momentum, steps, held)
 
 
-def trained_var(old: Running, block: Standardized, momentum: float, steps: int, held: DType) -> Running:
-    """The running variance, which takes the unbiased one, after ``steps`` training steps."""
-    channels, n = len(old.cond), block.x.shape[1]
-    scale, x = np.ldexp(1.0, 2 * block.exponent), np.abs(block.x)
+def trained_var(old: Running, batch: Moments, momentum: float, steps: int, held: DType) -> Running:
+    """The running variance, which takes the unbiased one, after ``steps`` training steps on ``batch``."""
+    channels, n = len(old.cond), batch.n
+    scale = np.ldexp(1.0, 2 * batch.exponent)
     share = np.float64(n) / np.float64(n - 1)  # infinite for n = 1, where there is no unbiased variance
-    unbiased = block.variance * share if n == 1 else block.variance * float(n) / float(n - 1)
-    batch = _by_channel(ldexp(unbiased, 2 * block.exponent), channels)
-    cond = _by_channel(share * 2.0 * average(np.abs(high(block.deviation)) * x) * scale, channels)
-    cond2 = _by_channel(share * average(np.square(x)) * scale, channels)
-    return _stepped(old, batch, high(cond), high(cond2), momentum, steps, held)
+    unbiased = batch.variance * share if n == 1 else batch.variance * float(n) / float(n - 1)
+    new = _by_channel(ldexp(unbiased, 2 * batch.exponent), channels)
+    cond = _by_channel(share * 2.0 * batch.deviation * scale, channels)
+    cond2 = _by_channel(share * batch.square * scale, channels)
+    return _stepped(old, new, high(cond), high(cond2), momentum, steps, held)
 
 
 def _stepped(

@@ -1,4 +1,4 @@
-"""x̂ of blocks of statistic sets, in twice the working precision, and how well conditioned it is.
+"""Statistics of statistic sets in twice the working precision, x̂, and how well conditioned it is.
 
     mean = sum(x)/n    d = x - mean    var = sum(d²)/n    r = 1/sqrt(var + eps)    x̂ = d·r
 
@@ -23,11 +23,16 @@ Both orders expand around the inputs as they are. Where the standard deviation �
 
 that says too little: inputs that are roundoffs away have no variance at all. The r of the condition numbers is
 then theirs, 1/√eps.
+
+Sums over a set go over its :class:`Piece`\\ s, one after the other: a set may be larger than what fits the cache.
 """
 
 from __future__ import annotations
 
+import functools
 import math
+import operator
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -63,6 +68,13 @@ def where(known: NDArray[np.bool_], a: Real, other: Array) -> Real:
     return DoubleDouble(np.where(known, a.hi, other), np.where(known, a.lo, 0.0))
 
 
+def stacked(parts: Sequence[Real]) -> Real:
+    """Parts one below the other."""
+    value: Array = np.concatenate([high(part) for part in parts])
+    tails = [tail for part in parts if (tail := low(part)) is not None]
+    return DoubleDouble(value, np.concatenate(tails)) if tails else value
+
+
 def total(a: Real) -> Real:
     """The sum over axis 1, kept as an axis of length 1; pairwise."""
     if isinstance(a, DoubleDouble):
@@ -90,114 +102,223 @@ class Running:
     cond: Array
     cond2: Array
 
-    def for_sets(self, sets: int) -> Running:
-        """The statistics of as many statistic sets, which go through the channels again and again."""
-        times = (sets // len(self.cond), 1)
-        value: Real
-        if isinstance(self.value, DoubleDouble):
-            value = DoubleDouble(np.tile(self.value.hi, times), np.tile(self.value.lo, times))
-        else:
-            value = np.tile(self.value, times)
-        return Running(value=value, cond=np.tile(self.cond, times), cond2=np.tile(self.cond2, times))
+    def for_sets(self, start: int, stop: int) -> Running:
+        """The statistics of the sets from ``start`` to ``stop``, which go through the channels again and again."""
+        at = np.arange(start, stop) % len(self.cond)
+        return Running(value=self.value[at], cond=self.cond[at], cond2=self.cond2[at])
+
+
+class Piece:
+    """Some elements of some statistic sets: ``x`` (sets, m) in float64, divided by 2**``exponent`` (sets, 1).
+
+    With ``keep`` what has been computed of them is held for the next pass.
+    """
+
+    def __init__(self, x: Array, *, precise: bool, keep: bool) -> None:
+        self.x, self.precise = x, precise
+        self._keep = keep
+        self._deviation: Real | None = None
+
+    @property
+    def real(self) -> Real:
+        """X in the precision of the oracle."""
+        return DoubleDouble(self.x) if self.precise else self.x
+
+    def deviation(self, centre: Real, correction: Real) -> Real:
+        """X minus the mean, which is ``centre`` + ``correction``."""
+        if self._deviation is not None:
+            return self._deviation
+        deviation = (self.real - centre) - correction
+        if self._keep:
+            self._deviation = deviation
+        return deviation
+
+
+Pieces = Callable[[], Iterable[Piece]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Standardized:
-    """One block of statistic sets: arrays of shape (sets, n), or (sets, 1) where said.
+    """x̂ of some elements of statistic sets, its magnitude and its condition numbers: arrays of shape (sets, m)."""
 
-    ``x`` is the input divided by 2**exponent (sets, 1), ``deviation`` and ``inverse_root`` (sets, 1) belong
-    to that; ``x_hat`` and the condition numbers do not depend on the scale. ``reach`` (sets, 1) is the r of
-    the condition numbers. ``own`` is False where the running statistics took the place of the set's own.
+    x_hat: Real
+    magnitude: Array
+    e: Array
+    e2: Array
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Own:
+    """The statistics of statistic sets, arrays of shape (sets, 1): what brings their elements to x̂.
+
+    They are those of x divided by 2**``exponent``; x̂ and its condition numbers do not depend on the scale. The mean
+    is ``centre`` + ``correction``, the variance biased. ``reach`` is the r of the condition numbers, ``magnitude``
+    M|x|, ``correlation`` M|x̂·x|. ``tiny`` is by how much an input may move at least.
     """
 
-    x: Array
     exponent: NDArray[np.int_]
-    mean: Real
-    deviation: Real
+    centre: Real
+    correction: Real
     variance: Real
     inverse_root: Real
     reach: Array
-    x_hat: Real
-    e: Array
-    e2: Array
+    tiny: Array
+    magnitude: Array
+    correlation: Array
     p: Array
     s: Array
-    own: bool
+
+    def standardize(self, piece: Piece) -> Standardized:
+        """x̂ of elements of the sets."""
+        x_hat = piece.deviation(self.centre, self.correction) * self.inverse_root
+        size = np.abs(high(x_hat))
+        e = self.reach * ((np.abs(piece.x) + self.tiny) + self.magnitude + size * self.correlation)
+        return Standardized(x_hat=x_hat, magnitude=size, e=e, e2=e * self.p + 2.0 * size * self.s)
 
 
-def standardize(x: Array, eps: float, *, precise: bool, tiny: float, unit: float) -> Standardized:
-    """x̂ with each set's own mean and variance; ``precise`` in double-double, for float64 inputs.
+def own_statistics(
+    pieces: Pieces, n: int, eps: float, *, exponent: NDArray[np.int_], tiny: float, unit: float
+) -> Own:
+    """The statistics of sets of ``n`` elements, which ``pieces`` goes through, divided by 2**``exponent``.
 
     An input below ``tiny`` may move by as much as one of that size does: what underflows is lost. ``unit``
     is the unit roundoff of the inputs.
     """
-    exponent = _exponent(x, eps) if precise else np.zeros((len(x), 1), dtype=np.int_)
-    scaled = np.ldexp(x, -exponent) if precise else x
     scaled_eps = np.maximum(np.ldexp(eps, -2 * exponent), LEAST_EPS if eps else 0.0)
-    real: Real = DoubleDouble(scaled) if precise else scaled
-    centre = mean(real)
-    deviation = real - centre
-    correction = mean(deviation)  # the mean, refined once
-    deviation = deviation - correction
-    variance = mean(deviation * deviation)
+    scaled_tiny = np.ldexp(tiny, -exponent)
+    centre = _sum(total(piece.real) for piece in pieces()) / float(n)
+    correction = _sum(total(piece.real - centre) for piece in pieces()) / float(n)  # the mean, refined once
+
+    def sums(piece: Piece) -> tuple[Real, Array, Array]:
+        deviation, size = piece.deviation(centre, correction), np.abs(piece.x)
+        magnitude = size + scaled_tiny
+        return (
+            total(deviation * deviation),
+            high(total(magnitude)),
+            high(total(np.square(magnitude))),
+        )
+
+    squares, magnitudes, magnitudes2 = map(_sum, zip(*map(sums, pieces()), strict=True))
+    variance = squares / float(n)
     inverse_root = 1.0 / (variance + scaled_eps) ** 0.5
-    x_hat = deviation * inverse_root
-    x_hat_magnitude = np.abs(high(x_hat))
-    magnitude = np.abs(scaled) + np.ldexp(tiny, -exponent)
-    lost = probable_roundoffs(x.shape[1]) * unit * np.sqrt(average(np.square(magnitude)))
+    lost = probable_roundoffs(n) * unit * np.sqrt(high(magnitudes2) / n)
     r = np.where(np.sqrt(high(variance)) <= lost, 1.0 / np.sqrt(scaled_eps), high(inverse_root))
-    correlation = average(x_hat_magnitude * magnitude)  # M|x̂·x|
-    e = r * (magnitude + average(magnitude) + x_hat_magnitude * correlation)
-    p, s = r * correlation, average(np.square(r * scaled))
-    return Standardized(
-        x=scaled,
+
+    def products(piece: Piece) -> tuple[Array, Array]:
+        x_hat = high(piece.deviation(centre, correction) * inverse_root)
+        correlated = np.abs(x_hat) * (np.abs(piece.x) + scaled_tiny)
+        return high(total(correlated)), high(total(np.square(r * piece.x)))
+
+    correlations, squares_of_x = map(_sum, zip(*map(products, pieces()), strict=True))
+    correlation = high(correlations) / n
+    return Own(
         exponent=exponent,
-        mean=_poisoned(centre + correction, scaled),
-        deviation=deviation,
+        centre=centre,
+        correction=correction,
         variance=variance,
         inverse_root=inverse_root,
         reach=r,
-        x_hat=x_hat,
-        e=e,
-        e2=e * p + 2.0 * x_hat_magnitude * s,
-        p=p,
-        s=s,
-        own=True,
+        tiny=scaled_tiny,
+        magnitude=high(magnitudes) / n,
+        correlation=correlation,
+        p=r * correlation,
+        s=high(squares_of_x) / n,
     )
 
 
-def standardize_with(x: Array, mean: Running, var: Running, eps: float, *, tiny: float) -> Standardized:
-    """x̂ with running statistics, one for each set, as in eval mode; what they are uncertain by is passed on."""
-    deviation = x - mean.value
-    total_var = var.value + eps
-    inverse_root = 1.0 / total_var**0.5
-    r, distance = high(inverse_root), np.abs(high(deviation))
-    gain, gain2 = var.cond / high(total_var), var.cond2 / high(total_var)
-    first, second = 0.5 * gain, 0.5 * gain2 + 0.375 * np.square(gain)  # of the inverse root, relative to it
-    e = np.abs(x) + tiny + mean.cond  # of the deviation
-    return Standardized(
-        x=x,
-        exponent=np.zeros((len(x), 1), dtype=np.int_),
-        mean=mean.value,
-        deviation=deviation,
-        variance=var.value,
-        inverse_root=inverse_root,
-        reach=r,
-        x_hat=_scaled_product(deviation, inverse_root),
-        e=r * (e + distance * first),
-        e2=r * (mean.cond2 + e * first + distance * second),
-        p=first,
-        s=second,
-        own=False,
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Given:
+    """Running statistics in the place of the sets' own, as in eval mode; their uncertainty is passed on."""
+
+    mean: Running
+    inverse_root: Real
+    tiny: float
+    p: Array
+    s: Array
+
+    @classmethod
+    def of(cls, mean: Running, var: Running, eps: float, *, tiny: float) -> Given:
+        """The statistics, one for each set."""
+        total_var = var.value + eps
+        gain, gain2 = var.cond / high(total_var), var.cond2 / high(total_var)
+        first, second = (
+            0.5 * gain,
+            0.5 * gain2 + 0.375 * np.square(gain),
+        )  # of the inverse root, relative to it
+        return cls(mean=mean, inverse_root=1.0 / total_var**0.5, tiny=tiny, p=first, s=second)
+
+    def standardize(self, piece: Piece) -> Standardized:
+        """x̂ of elements of the sets."""
+        deviation = piece.x - self.mean.value
+        r, distance = high(self.inverse_root), np.abs(high(deviation))
+        e = np.abs(piece.x) + self.tiny + self.mean.cond  # of the deviation
+        x_hat = _scaled_product(deviation, self.inverse_root)
+        return Standardized(
+            x_hat=x_hat,
+            magnitude=np.abs(high(x_hat)),
+            e=r * (e + distance * self.p),
+            e2=r * (self.mean.cond2 + e * self.p + distance * self.s),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Moments:
+    """What running statistics take of the sets of a batch of ``n`` elements each: arrays of shape (sets, 1).
+
+    They are those of x divided by 2**``exponent``: the mean, the biased variance, M|x|, M|d·x| and M(x²).
+    """
+
+    n: int
+    exponent: NDArray[np.int_]
+    mean: Real
+    variance: Real
+    magnitude: Array
+    deviation: Array
+    square: Array
+
+
+def moments(own: Own, pieces: Pieces, n: int) -> Moments:
+    """The moments of the sets that ``own`` are the statistics of."""
+
+    def sums(piece: Piece) -> tuple[Real, ...]:
+        size = np.abs(piece.x)
+        deviation = np.abs(high(piece.deviation(own.centre, own.correction)))
+        return total(size), total(deviation * size), total(np.square(size)), total(piece.x)
+
+    magnitude, deviation, square, plain = map(_sum, zip(*map(sums, pieces()), strict=True))
+    mean = own.centre + own.correction
+    finite = np.isfinite(high(plain))
+    return Moments(
+        n=n,
+        exponent=own.exponent,
+        # infinite where x is: the error-free transformations make that NaN
+        mean=mean if finite.all() else where(finite, mean, high(plain) / n),
+        variance=own.variance,
+        magnitude=high(magnitude) / n,
+        deviation=high(deviation) / n,
+        square=high(square) / n,
     )
 
 
-def _poisoned(mean: Real, x: Array) -> Real:
-    """A mean that is infinite where x is: the error-free transformations make it NaN."""
-    plain = x.mean(axis=1, keepdims=True)
-    if np.isfinite(plain).all():
-        return mean
-    return where(np.isfinite(plain), mean, plain)
+def exponents(pieces: Iterable[Array], eps: float) -> NDArray[np.int_]:
+    """The powers of two that bring sets, and the root of eps, to at most 1: squares stay in range."""
+    largest = functools.reduce(np.maximum, (np.abs(x).max(axis=1, keepdims=True) for x in pieces))
+    largest = np.maximum(largest, math.sqrt(eps))
+    exponent: NDArray[np.int_] = np.frexp(np.where(np.isfinite(largest), largest, 1.0))[1]
+    return exponent
+
+
+def standardize(x: Array, eps: float, *, precise: bool, tiny: float, unit: float) -> tuple[Own, Standardized]:
+    """The statistics and x̂ of whole statistic sets (sets, n); ``precise`` in double-double, for float64 inputs."""
+    exponent = exponents([x], eps) if precise else np.zeros((len(x), 1), dtype=np.int_)
+    piece = Piece(np.ldexp(x, -exponent) if precise else x, precise=precise, keep=True)
+    own = own_statistics(lambda: [piece], x.shape[1], eps, exponent=exponent, tiny=tiny, unit=unit)
+    return own, own.standardize(piece)
+
+
+def _sum(parts: Iterable[Real]) -> Real:
+    first, *others = parts
+    return functools.reduce(operator.add, others, first)
 
 
 def _scaled_product(a: Real, b: Real) -> Real:
@@ -206,10 +327,3 @@ def _scaled_product(a: Real, b: Real) -> Real:
         return a * b
     exponent = np.frexp(a.hi)[1]
     return (a.ldexp(-exponent) * b).ldexp(exponent)
-
-
-def _exponent(x: Array, eps: float) -> NDArray[np.int_]:
-    """The power of two that brings a set, and the root of eps, to at most 1: squares stay in range."""
-    largest = np.maximum(np.abs(x).max(axis=1, keepdims=True), math.sqrt(eps))
-    exponent: NDArray[np.int_] = np.frexp(np.where(np.isfinite(largest), largest, 1.0))[1]
-    return exponent

@@ -22,16 +22,16 @@ from normcheck.judge.laws.invariances import GRADIENTS
 from normcheck.judge.laws.relations import OWN, Arrays, Floats, Law, Relation, Run, Sums, Term, Trial
 from normcheck.methods import Partition, parameter_axes, partition_of
 from normcheck.methods.partition import split
-from normcheck.oracle.evaluate import Inputs
-from normcheck.oracle.statistics import Array, Standardized, high, standardize, total
+from normcheck.oracle import Inputs
+from normcheck.oracle.statistics import Array, Own, Standardized, high, standardize, total
 
 
 def _sets(case: Case, arrays: Arrays) -> Partition:
     return partition_of(case.method, arrays["x"].shape, case.params)
 
 
-def _standardized(case: Case, arrays: Arrays) -> Sequence[Standardized]:
-    """x̂ of the inputs, in blocks of shape (sets, n)."""
+def _standardized(case: Case, arrays: Arrays) -> Sequence[tuple[Own, Standardized]]:
+    """The statistics and x̂ of the inputs, in blocks of shape (sets, n)."""
     precise = case.dtype is DType.FLOAT64
     with np.errstate(all="ignore"):
         return [
@@ -52,7 +52,7 @@ def detached(case: Case, arrays: Arrays) -> Array:
     h = arrays["grad_y"].astype(np.float64) * inputs.broadcast(inputs.weight, 1.0)
     blocks = zip(split(h, own), _standardized(case, arrays), strict=True)
     with np.errstate(all="ignore"):
-        return join([block * np.ldexp(high(s.inverse_root), -s.exponent) for block, s in blocks], own)
+        return join([block * np.ldexp(high(s.inverse_root), -s.exponent) for block, (s, _) in blocks], own)
 
 
 def _inputs(case: Case, arrays: Arrays) -> Inputs:
@@ -78,12 +78,12 @@ def _projection(case: Case, arrays: Arrays) -> Trial | None:
     g = split(arrays["grad_y"].astype(np.float64), own)
     weights = []
     with np.errstate(all="ignore"):
-        for block, grad_y in zip(blocks, g, strict=True):
+        for (block, _), grad_y in zip(blocks, g, strict=True):
             eps = np.ldexp(case.params.eps, -2 * block.exponent)
             share = block.inverse_root * block.inverse_root * eps  # eps/(var + eps)
             root = np.ldexp(1.0, -block.exponent)
             weights.append(share * block.inverse_root * root * grad_y)
-    x_hat = Sums(partition=own, weights=[block.x_hat for block in blocks])
+    x_hat = Sums(partition=own, weights=[x.x_hat for _, x in blocks])
     through_y = Sums(partition=own, weights=weights, offset=inputs.broadcast(inputs.bias, 0.0))
     relation = Relation(
         left=Term(run=OWN, output=Output.GRAD_X, part=x_hat),
