@@ -37,7 +37,8 @@ class Judgement:
 
     The figures are None where none could be computed (no result, a wrong shape or dtype). Units: ``max_ulp`` in
     ulp of the array's dtype, ``backward_error`` and ``allowed`` in unit roundoffs of the inputs. ``mismatched``
-    of ``total`` elements have a backward error of more than is allowed.
+    of ``total`` elements have a backward error of more than is allowed. ``decided`` counts the elements for which
+    the case can tell a right result from a wrong one; None: all that are finite.
     """
 
     verdict: Verdict
@@ -50,6 +51,7 @@ class Judgement:
     mismatched: int | None = None
     total: int | None = None
     worst: Worst | None = None
+    decided: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -173,12 +175,24 @@ class Report:
         """The number of comparisons by verdict, without those that the ledger knows of."""
         return Counter(result.verdict for result in self.results if result.known is None)
 
+    def undecided(self) -> frozenset[tuple[str, ...]]:
+        """Each backend, method, dtype, output and law that is INCONCLUSIVE wherever it occurs in the run."""
+        decided: dict[tuple[str, ...], bool] = {}
+        for result in self.results:
+            if result.verdict.compared and result.known is None:
+                key = _kind(result)
+                decided[key] = decided.get(key, False) or result.verdict is not Verdict.INCONCLUSIVE
+        return frozenset(key for key, any_decided in decided.items() if not any_decided)
+
     @property
     def verdict(self) -> Verdict:
         """The worst verdict of the run that is not known; unsupported where a backend could compute no case of a
-        method, fail where an entry of the ledger holds no more.
+        method, fail where an entry of the ledger holds no more. What is inconclusive in one case counts only where
+        no other case decides it.
         """
         counts = self.unexpected()
+        if not self.undecided():
+            del counts[Verdict.INCONCLUSIVE]
         if self.stale:
             return Verdict.FAIL
         if not counts and self.results:
@@ -204,10 +218,16 @@ class Report:
     def exit_code(self) -> ExitCode:
         """The exit code that follows: a mismatch outweighs a backend that gave no answer."""
         counts = self.unexpected()
-        if counts[Verdict.FAIL] or counts[Verdict.INCONCLUSIVE] or self.stale:
+        if counts[Verdict.FAIL] or self.undecided() or self.stale:
             return ExitCode.MISMATCH
         if any(counts[v] for v in (Verdict.CRASH, Verdict.TIMEOUT, Verdict.ERROR, Verdict.UNAVAILABLE)):
             return ExitCode.BACKEND
         if not any(r.verdict.compared for r in self.by_oracle() if r.backend != EXPECTED):
             return ExitCode.NOTHING_COMPARED
         return ExitCode.BACKEND if self.uncovered() else ExitCode.OK
+
+
+def _kind(result: Comparison) -> tuple[str, ...]:
+    """What one case may leave undecided and another decide."""
+    case = result.case
+    return (result.backend, case.method, case.dtype, result.output, result.law)

@@ -62,34 +62,51 @@ def judge(
     illustrates the worst element. Shape and dtype must be equal (no broadcasting, no promotion), NaN and
     ±Inf must be where the oracle has them; only then are distances computed, over the finite elements.
     """
-    total = truth.value.size
+    if (failed := unfit(actual, truth.value.shape, dtype)) is not None:
+        return failed
+    found = cast("Floats", actual)
+    scale = Scale(dtype=dtype, unit=unit or dtype.unit_roundoff)
+    return concluded(measure(found, truth, scale, bound.allowed), found, scale, bound, x)
+
+
+def unfit(
+    actual: NDArray[np.generic] | None, shape: tuple[int, ...], dtype: DType | None
+) -> Judgement | None:
+    """Why an array has no numbers to be compared; None where it has. ``dtype`` None is any."""
+    total = math.prod(shape)
     if actual is None:
         return Judgement(verdict=Verdict.FAIL, total=total, reason="was not returned")
-    if actual.shape != truth.value.shape:
-        reason = f"has shape {actual.shape}, expected {truth.value.shape}"
-        return Judgement(verdict=Verdict.FAIL, total=total, reason=reason)
-    if actual.dtype.name != dtype:
-        reason = f"has dtype {actual.dtype.name}, expected {dtype}"
-        return Judgement(verdict=Verdict.FAIL, total=total, reason=reason)
-    scale = Scale(dtype=dtype, unit=unit or dtype.unit_roundoff)
-    return _judge_numbers(cast("Floats", actual), truth, scale, bound, x)
+    if actual.shape != shape:
+        return Judgement(
+            verdict=Verdict.FAIL, total=total, reason=f"has shape {actual.shape}, expected {shape}"
+        )
+    if dtype is not None and actual.dtype.name != dtype:
+        return Judgement(
+            verdict=Verdict.FAIL, total=total, reason=f"has dtype {actual.dtype.name}, expected {dtype}"
+        )
+    return None
 
 
-def judge_printed(printed: Array, decimals: int, truth: Truth, *, x: Floats | None = None) -> Judgement:
-    """Judge values that were printed to ``decimals`` decimals: each within half a unit of the last one."""
-    if printed.shape != truth.value.shape:
-        reason = f"has shape {printed.shape}, expected {truth.value.shape}"
-        return Judgement(verdict=Verdict.FAIL, total=truth.value.size, reason=reason)
+def printed(decimals: int) -> tuple[Scale, Bound]:
+    """How values that were printed to ``decimals`` decimals are judged: each within half a unit of the last one."""
     # The printed decimal itself is rounded to binary: the half unit has room for that, not for a digit.
     half_unit = 0.5 * 10.0**-decimals * (1 + 2.0**-20)
     scale = Scale(dtype=DType.FLOAT64, unit=DType.FLOAT64.unit_roundoff, half_unit=half_unit)
-    return _judge_numbers(printed, truth, scale, Bound(allowed=0.0, loose=0.0), x)
+    return scale, Bound(allowed=0.0, loose=0.0)
 
 
-def _judge_numbers(actual: Floats, truth: Truth, scale: Scale, bound: Bound, x: Floats | None) -> Judgement:
-    figures = measure(actual, truth, scale, bound.allowed)
+def judge_printed(values: Array, decimals: int, truth: Truth, *, x: Floats | None = None) -> Judgement:
+    """Judge values that were printed to ``decimals`` decimals."""
+    if (failed := unfit(values, truth.value.shape, None)) is not None:
+        return failed
+    scale, bound = printed(decimals)
+    return concluded(measure(values, truth, scale, bound.allowed), values, scale, bound, x)
+
+
+def concluded(figures: Figures, actual: Floats, scale: Scale, bound: Bound, x: Floats | None) -> Judgement:
+    """The judgement that follows from the figures of ``actual``."""
     if figures.misplaced:
-        return _misplaced(figures, actual, truth, bound, x)
+        return _misplaced(figures, actual, bound, x)
     if figures.compared == 0:
         reason = "no finite element to compare"
         return Judgement(verdict=Verdict.INCONCLUSIVE, total=actual.size, mismatched=0, reason=reason)
@@ -108,13 +125,13 @@ def _judge_numbers(actual: Floats, truth: Truth, scale: Scale, bound: Bound, x: 
         backward_error=figures.beta,
         allowed=bound.allowed,
         mismatched=figures.over,
-        worst=_element(figures.worst, actual, truth, x),
+        worst=_element(figures.worst, figures.expected_worst, actual, x),
     )
 
 
-def _misplaced(figures: Figures, actual: Floats, truth: Truth, bound: Bound, x: Floats | None) -> Judgement:
+def _misplaced(figures: Figures, actual: Floats, bound: Bound, x: Floats | None) -> Judgement:
     """NaN or ±Inf where the oracle has none, or the other way round: no distance means anything."""
-    worst = _element(figures.first_misplaced, actual, truth, x)
+    worst = _element(figures.first_misplaced, figures.expected_first, actual, x)
     return Judgement(
         verdict=Verdict.FAIL,
         total=actual.size,
@@ -133,9 +150,7 @@ def _reason(verdict: Verdict, figures: Figures, scale: Scale, bound: Bound) -> s
         return note
     if scale.half_unit:
         return f"is off by up to {figures.abs_diff:.3g}, more than half a unit of the last printed decimal"
-    text = (
-        f"only an input {figures.beta:.3g} roundoffs away would explain it, allowed are {bound.allowed:.3g}"
-    )
+    text = f"backward error {figures.beta:.3g} exceeds the allowed {bound.allowed:.3g}"
     coarse = figures.beta * scale.unit / scale.dtype.output_roundoff
     if scale.dtype.half and coarse <= 1:
         text += (
@@ -147,11 +162,11 @@ def _reason(verdict: Verdict, figures: Figures, scale: Scale, bound: Bound) -> s
     return f"{text}; {note}" if note else text
 
 
-def _element(flat: int, actual: Floats, truth: Truth, x: Floats | None) -> Worst:
+def _element(flat: int, expected: float, actual: Floats, x: Floats | None) -> Worst:
     index = tuple(int(i) for i in np.unravel_index(flat, actual.shape))
     return Worst(
         index=index,
         x=None if x is None else float(x[index]),
         actual=float(actual[index]),
-        expected=float(truth.value[index]),
+        expected=expected,
     )

@@ -1,137 +1,215 @@
-"""The judge of one case: its oracle, its bound, and the comparisons of all that backends answered."""
+"""The judge of one case: every answer to it, tile by tile, against one evaluation of the oracle."""
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
+from normcheck.answer import Answer
 from normcheck.case import Case, Output
 from normcheck.dtypes import numpy_dtype
-from normcheck.judge.array import Bound, judge, judge_printed
-from normcheck.judge.canaries import undetected
-from normcheck.judge.distance import max_abs_difference
-from normcheck.oracle import prepared, truths_of
+from normcheck.judge.array import Bound, concluded, printed, unfit
+from normcheck.judge.canaries import Power
+from normcheck.judge.distance import Scale, max_abs_difference
+from normcheck.judge.traversal import Candidate, Traversal
+from normcheck.options import Options
+from normcheck.oracle import oracle_of
 from normcheck.report import EXPECTED, Comparison, Judgement, Pair
 from normcheck.verdict import Verdict
-
-if TYPE_CHECKING:
-    from normcheck.answer import Answer
-    from normcheck.options import Options
-    from normcheck.plan import PlannedCase
 
 Floats = NDArray[np.floating]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stated:
+    """Values of one output that the fixture states; ``decimals`` is how many they were printed to, None: in full."""
+
+    output: Output
+    values: Floats
+    decimals: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judged:
+    """The comparisons of every answer to a case, by backend, and how far each two are apart."""
+
+    results: Mapping[str, tuple[Comparison, ...]]
+    pairs: tuple[Pair, ...]
+
+
 class CaseJudge:
-    """Judges every backend's answer to one case; keeps their outputs for the differences between pairs."""
+    """Judges the answers to one case; ``arrays`` are its inputs, ``stated`` the values that its fixture states."""
 
-    def __init__(self, planned: PlannedCase, arrays: Mapping[str, Floats], options: Options) -> None:
-        self.case: Case = planned.case
-        self.options = options
-        self._stated = [e for e in planned.fixture.arrays().expected if e.applies_to(self.case)]
-        self._inputs, own = prepared(self.case, arrays)
-        self.truths = truths_of(self.case, arrays)
-        self.bounds = {
-            output: Bound.for_sums_of(truth.n, max_backward_error=options.max_backward_error)
-            for output, truth in self.truths.items()
+    def __init__(
+        self, case: Case, arrays: Mapping[str, Floats], options: Options, stated: Sequence[Stated] = ()
+    ) -> None:
+        self.case, self.options = case, options
+        self._stated = [each for each in stated if each.output in case.outputs]
+        self._oracle = oracle_of(case, arrays)
+        self._inputs = self._oracle.inputs
+        unit = case.dtype.unit_roundoff
+        self._scales = {o: Scale(dtype=case.dtype_of(o), unit=unit) for o in case.outputs}
+        self._bounds = {
+            output: Bound.for_sums_of(
+                self._oracle.terms(output), max_backward_error=options.max_backward_error
+            )
+            for output in case.outputs
         }
-        self.blind_to = undetected(self.truths, self.case, self._inputs, own, self.bounds)
-        self._outputs: dict[tuple[Output, str], NDArray[np.generic]] = {}
 
-    def judge(self, backend: str, answer: Answer) -> list[Comparison]:
-        """The comparisons of one backend's answer, one for each output that the case expects of it."""
-        if answer.verdict is not None:
-            return self.without_output(backend, answer.verdict, answer.reason, stderr=answer.stderr)
-        return [
-            self._compare(backend, output, answer)
-            for output in self.case.outputs
-            if output is Output.Y or output not in answer.absent  # without y there is no layer
-        ]
+    def judge(self, answers: Mapping[str, Answer]) -> Judged:
+        """The comparisons of the answers of all backends, one for each output that the case expects of them."""
+        candidates = [*self._stated_candidates(), *self._candidates(answers)]
+        traversal = Traversal(self.case, self._oracle, candidates, self._bounds, self._scales)
+        figures, powers = traversal.run()
+        found = {
+            (each.backend, each.output): self._finished(
+                each.output,
+                concluded(figure, each.array, each.scale, each.bound, self._x(each.output)),
+                powers[each.output],
+            )
+            for each, figure in zip(candidates, figures, strict=True)
+        }
+        results = {name: self._results(name, answer, found) for name, answer in answers.items()}
+        if self._stated:
+            results[EXPECTED] = tuple(
+                self._comparison(EXPECTED, each.output, self._of_stated(each, found)) for each in self._stated
+            )
+        return Judged(results=results, pairs=self._pairs(answers))
 
     def without_output(
         self, backend: str, verdict: Verdict, reason: str | None, *, stderr: str = ""
-    ) -> list[Comparison]:
+    ) -> tuple[Comparison, ...]:
         """The comparisons of a backend that gave no output: as many as there should have been."""
-        return [
-            Comparison(
-                case=self.case,
-                backend=backend,
-                output=output,
-                judgement=Judgement(verdict=verdict, reason=reason),
-                stderr=stderr,
-            )
-            for output in self.case.outputs
-        ]
+        return without_output(self.case, backend, verdict, reason, stderr=stderr)
 
-    def expected(self) -> list[Comparison]:
-        """The comparisons of the values that the fixture itself states, if it does for this case."""
-        found = []
-        for stated in self._stated:
-            if stated.output not in self.truths:
+    def _stated_candidates(self) -> Iterator[Candidate]:
+        for each in self._stated:
+            if unfit(each.values, self._shape(each.output), None) is None:
+                scale, bound = self._scales[each.output], self._bounds[each.output]
+                if each.decimals is not None:
+                    scale, bound = printed(each.decimals)
+                values = self._stated_array(each)
+                yield Candidate(backend=EXPECTED, output=each.output, array=values, scale=scale, bound=bound)
+
+    def _stated_array(self, stated: Stated) -> Floats:
+        exact = stated.decimals is None
+        dtype = numpy_dtype(self.case.dtype_of(stated.output)) if exact else np.dtype(np.float64)
+        return stated.values.astype(dtype)
+
+    def _of_stated(self, stated: Stated, found: Mapping[tuple[str, Output], Judgement]) -> Judgement:
+        judgement = found.get((EXPECTED, stated.output))
+        if judgement is not None:
+            return judgement
+        failed = unfit(stated.values, self._shape(stated.output), None)
+        assert failed is not None  # noqa: S101 (or it had been measured)
+        return failed
+
+    def _candidates(self, answers: Mapping[str, Answer]) -> Iterator[Candidate]:
+        for backend, answer in answers.items():
+            for output in self.case.outputs:
+                array = answer.outputs.get(output)
+                if self._failed(output, answer) is None:
+                    yield Candidate(
+                        backend=backend,
+                        output=output,
+                        array=cast("Floats", array),
+                        scale=self._scales[output],
+                        bound=self._bounds[output],
+                    )
+
+    def _failed(self, output: Output, answer: Answer) -> Judgement | None:
+        """Why an output cannot be measured, in the order in which that is looked at."""
+        total = int(np.prod(self._shape(output)))
+        if answer.verdict is not None:
+            return Judgement(verdict=answer.verdict, reason=answer.reason)
+        if (error := answer.errors.get(output)) is not None:
+            return Judgement(verdict=Verdict.ERROR, total=total, reason=error)
+        if (problem := answer.problems.get(output)) is not None:
+            return Judgement(verdict=Verdict.FAIL, total=total, reason=problem)
+        return unfit(answer.outputs.get(output), self._shape(output), self.case.dtype_of(output))
+
+    def _results(
+        self, backend: str, answer: Answer, found: Mapping[tuple[str, Output], Judgement]
+    ) -> tuple[Comparison, ...]:
+        if answer.verdict is not None:
+            return self.without_output(backend, answer.verdict, answer.reason, stderr=answer.stderr)
+        results = []
+        for output in self.case.outputs:
+            if output in answer.absent and output is not Output.Y:  # without y there is no layer
                 continue
-            truth, x = self.truths[stated.output], self._x(stated.output)
-            dtype = self.case.dtype_of(stated.output)
-            if stated.decimals is None:
-                values = stated.values.astype(numpy_dtype(dtype))
-                bound, unit = self.bounds[stated.output], self.case.dtype.unit_roundoff
-                judgement = judge(values, truth, dtype=dtype, bound=bound, unit=unit, x=x)
-            else:
-                values = stated.values.astype(np.float64)
-                judgement = judge_printed(values, stated.decimals, truth, x=x)
-            self._outputs[stated.output, EXPECTED] = values
-            found.append(self._comparison(EXPECTED, stated.output, self._finish(stated.output, judgement)))
-        return found
+            judgement = found.get((backend, output)) or self._failed(output, answer)
+            assert judgement is not None  # noqa: S101 (what does not fail has been measured)
+            defect = answer.call_defect(output)
+            if defect is not None and output not in answer.errors and output not in answer.problems:
+                judgement = replace(judgement, verdict=Verdict.FAIL, reason=defect)
+            extra: dict[str, Any] = {"seconds": answer.seconds, "stderr": answer.stderr}
+            results.append(self._comparison(backend, output, judgement, **extra))
+        return tuple(results)
 
-    def pairs(self, names: Sequence[str]) -> list[Pair]:
-        """The largest difference between each two backends of ``names`` that returned the output."""
+    def _finished(self, output: Output, judgement: Judgement, power: Power) -> Judgement:
+        return finished(judgement, power, strict=self.options.strict)
+
+    def _pairs(self, answers: Mapping[str, Answer]) -> tuple[Pair, ...]:
+        """The largest difference between each two backends that returned an output."""
         found = []
         for output in self.case.outputs:
-            present = [name for name in names if (output, name) in self._outputs]
-            for a, b in itertools.combinations(present, 2):
-                difference = max_abs_difference(self._outputs[output, a], self._outputs[output, b])
+            present = [(EXPECTED, self._stated_array(each)) for each in self._stated if each.output is output]
+            present += [
+                (name, answer.outputs[output])
+                for name, answer in answers.items()
+                if answer.verdict is None and output in answer.outputs
+            ]
+            for (a, left), (b, right) in itertools.combinations(present, 2):
+                difference = max_abs_difference(left, right)
                 found.append(Pair(case=self.case.id, output=output, backends=(a, b), max_abs_diff=difference))
-        return found
-
-    def _compare(self, backend: str, output: Output, answer: Answer) -> Comparison:
-        extra: dict[str, Any] = {"seconds": answer.seconds, "stderr": answer.stderr}
-        truth = self.truths[output]
-        if (error := answer.errors.get(output)) is not None:
-            failed = Judgement(verdict=Verdict.ERROR, total=truth.value.size, reason=error)
-            return self._comparison(backend, output, failed, **extra)
-        if (problem := answer.problems.get(output)) is not None:
-            failed = Judgement(verdict=Verdict.FAIL, total=truth.value.size, reason=problem)
-            return self._comparison(backend, output, failed, **extra)
-        array = answer.outputs.get(output)
-        if array is not None:
-            self._outputs[output, backend] = array
-        dtype, unit = self.case.dtype_of(output), self.case.dtype.unit_roundoff
-        bound, x = self.bounds[output], self._x(output)
-        judgement = self._finish(output, judge(array, truth, dtype=dtype, bound=bound, unit=unit, x=x))
-        if (wrong := answer.call_defect(output)) is not None:
-            judgement = replace(judgement, verdict=Verdict.FAIL, reason=wrong)
-        return self._comparison(backend, output, judgement, **extra)
-
-    def _finish(self, output: Output, judgement: Judgement) -> Judgement:
-        return finished(judgement, self.blind_to.get(output), strict=self.options.strict)
+        return tuple(found)
 
     def _comparison(self, backend: str, output: Output, judgement: Judgement, **extra: Any) -> Comparison:
         return Comparison(case=self.case, backend=backend, output=output, judgement=judgement, **extra)
+
+    def _shape(self, output: Output) -> tuple[int, ...]:
+        inputs = self._inputs
+        if output in {Output.Y, Output.GRAD_X}:
+            return inputs.x.shape
+        if output.is_state and inputs.running_mean is not None:
+            return inputs.running_mean.shape
+        return tuple(inputs.x.shape[axis] for axis in inputs.parameter_axes)
 
     def _x(self, output: Output) -> Floats | None:
         """What illustrates an element of ``output``: the input at its place, where there is one."""
         return self._inputs.x if output in {Output.Y, Output.GRAD_X} else None
 
 
-def finished(judgement: Judgement, blind_to: str | None, *, strict: bool) -> Judgement:
-    """What the bound alone does not say: that the case can decide nothing, that LOOSE is not enough."""
-    if judgement.verdict.good and blind_to is not None:
-        reason = f"the bound cannot tell the result from {blind_to}: this case decides nothing"
-        return replace(judgement, verdict=Verdict.INCONCLUSIVE, reason=reason)
+def without_output(
+    case: Case, backend: str, verdict: Verdict, reason: str | None, *, stderr: str = ""
+) -> tuple[Comparison, ...]:
+    """The comparisons of a backend that gave no output: as many as there should have been."""
+    judgement = Judgement(verdict=verdict, reason=reason)
+    return tuple(
+        Comparison(case=case, backend=backend, output=output, judgement=judgement, stderr=stderr)
+        for output in case.outputs
+    )
+
+
+def finished(judgement: Judgement, power: Power, *, strict: bool) -> Judgement:
+    """What the bound alone does not say: that the case can decide nothing, that LOOSE is not enough.
+
+    The bound that accepts is the bound that canaries must exceed.
+    """
+    if judgement.verdict.good:
+        tight = judgement.verdict is Verdict.PASS
+        decided = power.decided if tight else power.decided_loosely
+        missed = power.missed if tight else power.missed_loosely
+        if power.finite and not decided:
+            reason = f"the bound cannot tell the result from {missed}: this case decides nothing"
+            return replace(judgement, verdict=Verdict.INCONCLUSIVE, reason=reason, decided=0)
+        if decided < power.finite:
+            judgement = replace(judgement, decided=decided)
     if judgement.verdict is Verdict.LOOSE and strict:
         return replace(judgement, verdict=Verdict.FAIL, reason=f"{judgement.reason} (--strict)")
     return judgement

@@ -1,17 +1,20 @@
-"""How far an array is from the oracle: every figure in one pass, in blocks that fit the cache.
+"""How far an array is from the oracle: every figure in one pass, tile by tile.
 
-What most elements cannot change is not computed for them. A block's elements are first put to bounds that
+What most elements cannot change is not computed for them. A tile's elements are first compared with bounds that
 follow from the largest figures so far; only those that may exceed one are measured exactly. An honest result
-sends next to none there, and second-order condition numbers are not even read.
+sends next to none there.
 """
 
 from __future__ import annotations
 
+import functools
 import math
+import operator
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,8 +25,11 @@ from normcheck.oracle.truth import Truth
 
 Array = NDArray[np.float64]
 Floats = NDArray[np.floating]
-BLOCK = 65_536  # elements; the float64 temporaries of a block stay in the cache
+Positions = NDArray[np.intp]
+Locate = Callable[[Positions], Positions]  # from positions in a tile to those in the whole array, in C order
+MAX_THREADS = 8
 PER_THREAD = 2**20  # elements from which another thread pays
+AT_ONCE = 65_536  # elements; their float64 temporaries stay in the cache
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,154 +46,232 @@ class Scale:
             return self.dtype.output_roundoff * np.abs(value) + 0.5 * self.dtype.smallest_subnormal
         return self.half_unit
 
+    def beta(self, difference: Array, value: Array, cond: Array, cond2: Array) -> Array:
+        """The backward error of each element that is off by ``difference``; results and canaries alike."""
+        error = np.maximum(difference - self.rounding(value), 0.0)
+        beta = backward_error(error, cond, cond2, self.unit)
+        beta[np.isnan(beta)] = math.inf
+        return beta
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Elements:
+    """Elements of an array and of the oracle, each in one axis."""
+
+    actual: Floats
+    value: Array
+    cond: Array
+    cond2: Array
+    tail: Array | None
+
+    @classmethod
+    def of(cls, actual: Floats, truth: Truth) -> _Elements:
+        return cls(
+            actual=actual.reshape(-1),
+            value=truth.value.reshape(-1),
+            cond=truth.cond.reshape(-1),
+            cond2=truth.cond2.reshape(-1),
+            tail=None if truth.tail is None else truth.tail.reshape(-1),
+        )
+
+    def at(self, where: Positions | slice) -> _Elements:
+        return _Elements(
+            actual=self.actual[where],
+            value=self.value[where],
+            cond=self.cond[where],
+            cond2=self.cond2[where],
+            tail=None if self.tail is None else self.tail[where],
+        )
+
+    def difference(self) -> Array:
+        """The magnitude of the difference, in float64."""
+        difference = self.actual.astype(np.float64)  # a subtraction that converts takes three times as long
+        difference -= self.value
+        if self.tail is not None:
+            difference -= self.tail
+        return np.abs(difference, out=difference)
+
 
 @dataclass(slots=True, kw_only=True)
 class Figures:
-    """What a pass gathers; indices count the elements in C order.
+    """What a pass gathers; positions count the elements of the whole array in C order.
 
     ``misplaced`` counts the elements of which one side alone is not finite, or both are differently;
     ``compared`` those of which both are finite, to which all other figures belong. ``over`` of them have a
-    backward error of more than is allowed.
+    backward error of more than is allowed. ``worst`` and ``first_misplaced`` are positions, -1 for none, with what
+    is expected there.
     """
 
     compared: int = 0
     misplaced: int = 0
     first_misplaced: int = -1
+    expected_first: float = math.nan
     abs_diff: float = 0.0
     rel_diff: float = 0.0
     ulp: int = 0
     beta: float = -1.0
-    worst: int = 0
+    worst: int = -1
+    expected_worst: float = math.nan
     over: int = 0
 
-    def add(self, later: Figures) -> None:
-        """Take in the figures of elements that come after these."""
-        if self.first_misplaced < 0:
-            self.first_misplaced = later.first_misplaced
-        if later.beta > self.beta:
-            self.beta, self.worst = later.beta, later.worst
-        self.abs_diff = max(self.abs_diff, later.abs_diff)
-        self.rel_diff = max(self.rel_diff, later.rel_diff)
-        self.ulp = max(self.ulp, later.ulp)
-        self.compared += later.compared
-        self.misplaced += later.misplaced
-        self.over += later.over
+    def plus(self, other: Figures) -> Figures:
+        """These figures, with those of other elements taken in."""
+        if other.misplaced and (self.first_misplaced < 0 or other.first_misplaced < self.first_misplaced):
+            self.first_misplaced, self.expected_first = other.first_misplaced, other.expected_first
+        if other.compared and (
+            other.beta > self.beta or (other.beta == self.beta and other.worst < self.worst)
+        ):
+            self.beta, self.worst, self.expected_worst = other.beta, other.worst, other.expected_worst
+        self.abs_diff = max(self.abs_diff, other.abs_diff)
+        self.rel_diff = max(self.rel_diff, other.rel_diff)
+        self.ulp = max(self.ulp, other.ulp)
+        self.compared += other.compared
+        self.misplaced += other.misplaced
+        self.over += other.over
+        return self
 
 
-def measure(actual: Floats, truth: Truth, scale: Scale, allowed: float) -> Figures:
-    """The figures of ``actual``, of the shape of ``truth`` and a dtype no wider than float64."""
-    size = actual.size
-    if size == 0:
-        return Figures()
-    arrays: list[Floats] = [a.reshape(-1) for a in (actual, truth.value, truth.cond, truth.cond2)]
-    if truth.tail is not None:
-        arrays.append(truth.tail.reshape(-1))
-    threads = max(1, min(os.cpu_count() or 1, size // PER_THREAD, 8))
-    step = -(-size // threads)
-    with ThreadPoolExecutor(threads) as pool:  # NumPy lets go of the interpreter while it computes
-        spans = [(start, min(start + step, size)) for start in range(0, size, step)]
-        parts = list(pool.map(lambda span: _Pass(arrays, scale, allowed).over(*span), spans))
-    figures = Figures()
-    for part in parts:
-        figures.add(part)
-    return figures
+class Measure:
+    """Gathers the figures of one array against the oracle; ``allowed`` is the backward error up to which it passes."""
 
-
-class _Pass:
-    """One pass over a range of elements, with the buffers that it works in."""
-
-    def __init__(self, arrays: list[Floats], scale: Scale, allowed: float) -> None:
-        self.arrays, self.scale, self.allowed = arrays, scale, allowed
+    def __init__(self, scale: Scale, allowed: float) -> None:
+        self.scale, self.allowed = scale, allowed
         self.figures = Figures()
-        self.difference, self.bound, self.small = np.empty(BLOCK), np.empty(BLOCK), np.empty(BLOCK)
-        self.within = np.empty(BLOCK, bool)
 
-    def over(self, start: int, stop: int) -> Figures:
-        """The figures of the elements from ``start`` to ``stop``."""
+    def add(self, actual: Floats, truth: Truth, locate: Locate) -> None:
+        """Take in a tile of the array, of the shape of ``truth`` and a dtype no wider than float64."""
+        if actual.size:
+            self._add(_Elements.of(actual, truth), locate)
+
+    def add_whole(self, actual: Floats, truth: Truth) -> None:
+        """Take in all of the array at once."""
+        whole = _Elements.of(actual, truth)
+        for first in range(0, actual.size, AT_ONCE):
+            self._add(whole.at(slice(first, first + AT_ONCE)), partial(operator.add, first))
+
+    def _add(self, some: _Elements, locate: Locate) -> None:
         with np.errstate(all="ignore"):
-            for first in range(start, stop, BLOCK):
-                block = [array[first : min(first + BLOCK, stop)] for array in self.arrays]
-                if self.figures.compared == 0 or self.scale.dtype.half or self.scale.half_unit:
-                    self._exactly(first, None, block)
-                else:
-                    self._quickly(first, block)
-        return self.figures
+            if self.scale.dtype.half:
+                self._halves(some, locate)
+            elif self.figures.compared == 0 or self.scale.half_unit:
+                self._exactly(some, locate)
+            else:
+                self._quickly(some, locate)
 
-    def _quickly(self, first: int, block: list[Floats]) -> None:
-        """Measure exactly only what may exceed a figure so far, and the whole block if it is not all finite."""
-        figures, size = self.figures, block[0].size
-        difference, bound = self.difference[:size], self.bound[:size]
-        small, within = self.small[:size], self.within[:size]
-        np.copyto(difference, block[0])  # first, as a subtraction that converts takes three times as long
-        difference -= block[1]
-        if len(block) > 4:
-            difference -= block[4]
-        np.abs(difference, out=difference)
+    def _quickly(self, some: _Elements, locate: Locate) -> None:
+        """Measure exactly only what may exceed a figure so far, and the whole tile if it is not all finite."""
+        figures = self.figures
+        difference = some.difference()
         largest = float(difference.max())
         if not math.isfinite(largest):
-            self._exactly(first, None, block)
+            self._exactly(some, locate)
             return
         # ulp_distance n needs a relative difference of more than (n - 2)·u/2.
         ratio = min(figures.rel_diff, max(figures.ulp - 1, 0) * 0.5 * self.scale.dtype.output_roundoff)
-        np.multiply(block[1], ratio, out=small)
+        small = some.value * ratio
         np.abs(small, out=small)
-        np.multiply(block[2], min(figures.beta, self.allowed) * self.scale.unit, out=bound)
+        bound = some.cond * (min(figures.beta, self.allowed) * self.scale.unit)
         np.minimum(bound, small, out=bound)
-        np.less_equal(difference, bound, out=within)  # False for NaN
+        within = difference <= bound  # False for NaN
         figures.abs_diff = max(figures.abs_diff, largest)
-        figures.compared += size
+        figures.compared += difference.size
         if not within.all():
             positions = np.flatnonzero(~within)
             figures.compared -= positions.size
-            self._exactly(first, positions, [array[positions] for array in block])
+            self._exactly(some.at(positions), lambda found: locate(positions[found]))
 
-    def _exactly(self, first: int, positions: NDArray[np.intp] | None, block: list[Floats]) -> None:
-        """Measure every element of ``block``, which stand at ``first`` or at ``first`` + ``positions``."""
-        figures, dtype = self.figures, numpy_dtype(self.scale.dtype)
-        actual, value = block[0], block[1]
-        expected = value.astype(
-            dtype
-        )  # what overflows the dtype is rightly infinite, and may be less than that
+    def _halves(self, some: _Elements, locate: Locate) -> None:
+        """Measure half precision, whose rounding is most of every difference: next to no β is more than 0."""
+        figures, actual, value = self.figures, some.actual, some.value
+        difference = some.difference()
+        largest = float(difference.max())
+        expected = value.astype(numpy_dtype(self.scale.dtype))
+        if not math.isfinite(largest) or figures.compared == 0 or not np.isfinite(expected).all():
+            self._exactly(some, locate)
+            return
+        relative = np.where(difference == 0, 0.0, difference / np.abs(value))
+        figures.abs_diff = max(figures.abs_diff, largest)
+        figures.rel_diff = max(figures.rel_diff, float(relative.max()))
+        apart = np.flatnonzero(actual.view(np.uint16) != expected.view(np.uint16))
+        if apart.size:
+            figures.ulp = max(figures.ulp, int(ulp_distance(actual[apart], expected[apart]).max()))
+        figures.compared += difference.size
+        positions = np.flatnonzero(difference > self.scale.rounding(value))
+        if positions.size:
+            far = some.at(positions)
+            beta = self.scale.beta(difference[positions], far.value, far.cond, far.cond2)
+            self._worst(beta, far.value, lambda found: locate(positions[found]))
+
+    def _exactly(self, some: _Elements, locate: Locate) -> None:
+        """Measure every element."""
+        figures = self.figures
+        actual, value = some.actual, some.value
+        # what overflows the dtype is rightly infinite, and may be less than that
+        expected = value.astype(numpy_dtype(self.scale.dtype))
         finite = np.isfinite(actual) & np.isfinite(value)
         if not finite.all():
             settled = finite | (actual == expected) | (np.isnan(actual) & np.isnan(expected))
             if not settled.all():
-                if figures.first_misplaced < 0:
-                    figures.first_misplaced = first + int(np.argmin(settled))
-                figures.misplaced += int(np.count_nonzero(~settled))
+                self._misplaced(np.flatnonzero(~settled), value, locate)
             positions = np.flatnonzero(finite)
-            block = [array[positions] for array in block]
-            expected = expected[positions]
-        if block[0].size:
-            self._figure(first, positions, block, expected)
+            if not positions.size:
+                return
+            some, expected = some.at(positions), expected[positions]
+            actual, value = some.actual, some.value
+            whole = locate
 
-    def _figure(
-        self,
-        first: int,
-        positions: NDArray[np.intp] | None,
-        block: list[Floats],
-        expected: Floats,
-    ) -> None:
-        figures = self.figures
-        actual, value, cond, cond2 = (array.astype(np.float64, copy=False) for array in block[:4])
-        difference = actual - value
-        if len(block) > 4:
-            difference -= block[4]
-        np.abs(difference, out=difference)
+            def locate(found: Positions) -> Positions:
+                return whole(positions[found])
+
+        difference = some.difference()
         relative = np.where(difference == 0, 0.0, difference / np.abs(value))
-        ulp = ulp_distance(block[0].astype(expected.dtype, copy=False), expected)
-        error = np.maximum(difference - self.scale.rounding(value), 0.0)
-        beta = backward_error(error, cond, cond2, self.scale.unit)
-        beta[np.isnan(beta)] = math.inf
-        at = int(np.argmax(beta))
-        if beta[at] > figures.beta:
-            figures.beta = float(beta[at])
-            figures.worst = first + (at if positions is None else int(positions[at]))
+        ulp = ulp_distance(actual.astype(expected.dtype, copy=False), expected)
         figures.compared += difference.size
         figures.abs_diff = max(figures.abs_diff, float(difference.max()))
         figures.rel_diff = max(figures.rel_diff, float(relative.max()))
         figures.ulp = max(figures.ulp, int(ulp.max()))
+        self._worst(self.scale.beta(difference, value, some.cond, some.cond2), value, locate)
+
+    def _worst(self, beta: Array, value: Array, locate: Locate) -> None:
+        figures, largest = self.figures, float(beta.max())
         figures.over += int(np.count_nonzero(beta > self.allowed))
+        if largest < figures.beta or (largest == figures.beta == 0.0):
+            return
+        # of many that are exact any will do; of those that are equally wrong the first
+        ties = np.flatnonzero(beta == largest) if largest > 0 else np.array([int(np.argmax(beta))])
+        places = locate(ties)
+        first = int(np.argmin(places))
+        if largest > figures.beta or places[first] < figures.worst:
+            figures.beta, figures.worst = largest, int(places[first])
+            figures.expected_worst = float(value[ties[first]])
+
+    def _misplaced(self, positions: Positions, value: Array, locate: Locate) -> None:
+        figures, places = self.figures, locate(positions)
+        figures.misplaced += positions.size
+        first = int(np.argmin(places))
+        if figures.first_misplaced < 0 or places[first] < figures.first_misplaced:
+            figures.first_misplaced = int(places[first])
+            figures.expected_first = float(value[positions[first]])
+
+
+def measure(actual: Floats, truth: Truth, scale: Scale, allowed: float) -> Figures:
+    """The figures of a whole array, on several threads where it is large."""
+    size = actual.size
+    threads = max(1, min(os.cpu_count() or 1, size // PER_THREAD, MAX_THREADS))
+    whole = _Elements.of(actual, truth)
+
+    def figures(start: int, stop: int) -> Figures:
+        gathered = Measure(scale, allowed)
+        for first in range(start, stop, AT_ONCE):
+            some = whole.at(slice(first, min(first + AT_ONCE, stop)))
+            gathered._add(some, partial(operator.add, first))
+        return gathered.figures
+
+    step = max(-(-size // threads), 1)
+    starts = range(0, size, step)
+    with ThreadPoolExecutor(threads) as pool:  # NumPy lets go of the interpreter while it computes
+        parts = pool.map(figures, starts, [min(start + step, size) for start in starts])
+        return functools.reduce(Figures.plus, parts, Figures())
 
 
 def max_abs_difference(a: NDArray[np.generic], b: NDArray[np.generic]) -> float | None:
@@ -230,5 +314,5 @@ def ulp_distance(a: Floats, b: Floats) -> NDArray[np.uint64]:
 
 def _blocks(*arrays: NDArray[np.generic]) -> Iterator[tuple[NDArray[np.generic], ...]]:
     flat = [array.reshape(-1) for array in arrays]
-    for start in range(0, flat[0].size, BLOCK):
-        yield tuple(array[start : start + BLOCK] for array in flat)
+    for start in range(0, flat[0].size, AT_ONCE):
+        yield tuple(array[start : start + AT_ONCE] for array in flat)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -28,13 +28,16 @@ class Tile:
     """Some elements of some statistic sets of an array of ``shape``: those at ``ranges``, one for each axis.
 
     ``size`` is the number of statistic sets and of elements of each. With the axes of x in ``order``, one set comes
-    after the other.
+    after the other; the first ``kept`` of them, and where there are several the ``groups`` of channels on the axis
+    that follows, tell the sets apart.
     """
 
     shape: Shape
     ranges: tuple[Range, ...]
     order: tuple[int, ...]
     size: tuple[int, int]
+    kept: int
+    groups: int
 
     @property
     def lengths(self) -> Shape:
@@ -55,17 +58,33 @@ class Tile:
         """Write ``rows`` (sets, elements) into ``array``, where :meth:`cut` takes them from."""
         array[self.ranges] = self.laid_out(rows)
 
-    def index(self, position: int) -> tuple[int, ...]:
-        """The index into x of the element at a ``position`` of the tile, counted row by row."""
+    def locate(self, positions: NDArray[np.intp]) -> NDArray[np.intp]:
+        """Where elements of the tile, counted row by row, are in x, counted in C order."""
         lengths = self.lengths
-        moved = np.unravel_index(position, [lengths[axis] for axis in self.order])
-        found = dict(zip(self.order, moved, strict=True))
-        return tuple(_at(part, int(found[axis])) for axis, part in enumerate(self.ranges))
+        moved = np.unravel_index(positions, [lengths[axis] for axis in self.order])
+        index = dict(zip(self.order, moved, strict=True))
+        places = [
+            index[axis] * (part.step or 1) + part.start if isinstance(part, slice) else part[index[axis]]
+            for axis, part in enumerate(self.ranges)
+        ]
+        found: NDArray[np.intp] = np.ravel_multi_index(places, self.shape)
+        return found
 
-    def sample(self, count: int) -> NDArray[np.intp]:
-        """About ``count`` columns of the tile, spread over its elements."""
-        columns = self.size[1]
-        return np.unique(np.linspace(0, columns - 1, min(count, columns)).astype(np.intp))
+    def thinned(self, count: int) -> tuple[Tile, NDArray[np.intp]]:
+        """About ``count`` elements of each set or a few more, spread over the tile, and which columns they are."""
+        lengths, axes = self.lengths, self.order[self.kept :]
+        thin = axes[1:] if self.groups > 1 else axes  # where groups share an axis it is left as it is
+        each = max(1, round(count ** (1 / max(len(thin), 1))))
+        steps = {axis: max(1, lengths[axis] // each) for axis in thin}
+        ranges = tuple(
+            _every(part, size, steps.get(axis, 1))
+            for axis, (part, size) in enumerate(zip(self.ranges, self.shape, strict=True))
+        )
+        inner = [lengths[axis] // (self.groups if place == 0 else 1) for place, axis in enumerate(axes)]
+        columns = np.arange(self.size[1]).reshape(inner)[
+            tuple(slice(None, None, steps.get(a, 1)) for a in axes)
+        ]
+        return replace(self, ranges=ranges, size=(self.size[0], columns.size)), columns.reshape(-1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -166,6 +185,7 @@ def _tile(partition: Partition, bucket: Bucket, axes: Sequence[_Axis], cuts: Seq
     ranges: list[Range] = [slice(0)] * len(partition.shape)
     sets: list[int] = []
     elements: list[int] = []
+    plain = [cut for axis, cut in zip(axes, cuts, strict=True) if axis.axis in partition.kept]
     for axis, cut in zip(axes, cuts, strict=True):
         (sets if axis.kept else elements).append(cut.stop - cut.start)
         if bucket.channels is None or axis.axis != partition.channel_axis:
@@ -179,6 +199,8 @@ def _tile(partition: Partition, bucket: Bucket, axes: Sequence[_Axis], cuts: Seq
         ranges=tuple(ranges),
         order=partition.kept + partition.reduced,
         size=(math.prod(sets), math.prod(elements)),
+        kept=len(partition.kept),
+        groups=math.prod(sets) // math.prod(cut.stop - cut.start for cut in plain),
     )
 
 
@@ -195,9 +217,11 @@ def _channels(channels: Sequence[int], groups: slice, size: int, within: slice) 
     return np.array(found, dtype=np.intp)
 
 
+def _every(part: Range, size: int, step: int) -> Range:
+    if step == 1:
+        return part
+    return slice(part.start, part.stop, step) if isinstance(part, slice) else part[::step]
+
+
 def _length(part: Range, size: int) -> int:
     return len(range(size)[part]) if isinstance(part, slice) else len(part)
-
-
-def _at(part: Range, position: int) -> int:
-    return part.start + position if isinstance(part, slice) else int(part[position])

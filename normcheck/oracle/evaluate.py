@@ -19,8 +19,9 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,9 +31,9 @@ from normcheck.dtype import DType
 from normcheck.methods import Partition
 from normcheck.methods.tiles import Block, Tile, blocks
 from normcheck.oracle.double_double import DoubleDouble
-from normcheck.oracle.gradients import Incoming, through_given, through_own, times
+from normcheck.oracle.gradients import Incoming, addends, through_given, through_own, times
 from normcheck.oracle.inputs import Inputs, prepared
-from normcheck.oracle.parameters import Summand, gathered, reshaped, summand
+from normcheck.oracle.parameters import Gathered, Summand, reshaped, summand
 from normcheck.oracle.state import given, stored, trained_mean, trained_var
 from normcheck.oracle.statistics import (
     Array,
@@ -54,31 +55,75 @@ from normcheck.oracle.statistics import (
 from normcheck.oracle.truth import Truth
 
 Floats = NDArray[np.floating]
+Item = TypeVar("Item")
+T = TypeVar("T")
 STATE = (Output.RUNNING_MEAN, Output.RUNNING_VAR)
 PER_ELEMENT = (Output.Y, Output.GRAD_X)
 BY_PARAMETER = (Output.GRAD_WEIGHT, Output.GRAD_BIAS)
 
 
+class Each(Protocol):
+    """A ``map`` of one iterable that keeps the order, on one thread or several."""
+
+    def __call__(self, function: Callable[[Item], T], items: Iterable[Item], /) -> Iterable[T]:
+        """What ``function`` makes of each item."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Part:
-    """A tile of x with the outputs that have its shape, as (sets, elements)."""
+    """A tile of x: the outputs that have its shape, as (sets, elements), and what it adds to the parameters'.
+
+    ``plain`` is the same in float64 alone, where an input is not finite: there the error-free transformations make
+    NaN of an infinity.
+    """
 
     tile: Tile
     truths: Mapping[Output, Truth]
+    summands: Mapping[Output, Summand]
+    plain: Part | None = None
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Evaluated:
-    """A block of statistic sets: its :class:`Part`\\ s, and what it adds to the outputs that have another shape.
-
-    ``sums`` are complete once the parts have been gone through.
-    """
+    """A block of statistic sets, of which ``part`` gives one tile after the other, in any order."""
 
     block: Block
+    part: Callable[[Tile], Part]
     moments: Moments | None
-    parts: Iterator[Part]
-    sums: Mapping[Output, list[Summand]]
-    plain: Evaluated | None = None  # in float64 alone, where an input is not finite
+    plain: Evaluated | None = None
+
+    @property
+    def batch(self) -> Batch:
+        """What running statistics take of the block: its moments, and those in float64 alone."""
+        return self.moments, None if self.plain is None else self.plain.moments
+
+
+Batch = tuple[Moments | None, Moments | None]
+
+
+class Sums:
+    """The gradients of the parameters, added up part by part."""
+
+    def __init__(
+        self, outputs: Iterable[Output], shape: tuple[int, ...], *, precise: bool, plain: bool
+    ) -> None:
+        outputs = tuple(outputs)
+        self.gathered = {output: Gathered(shape, precise=precise) for output in outputs}
+        self.plain = Sums(outputs, shape, precise=False, plain=False) if plain else None
+
+    def add(self, part: Part) -> None:
+        """Take in a part."""
+        for output, added in part.summands.items():
+            self.gathered[output].add(added)
+        if self.plain is not None and part.plain is not None:
+            self.plain.add(part.plain)
+
+    def merge(self, other: Sums) -> None:
+        """Take in the sums of other parts."""
+        for output, gathered in other.gathered.items():
+            self.gathered[output].merge(gathered)
+        if self.plain is not None and other.plain is not None:
+            self.plain.merge(other.plain)
 
 
 class Oracle:
@@ -133,106 +178,117 @@ class Oracle:
             held = {o: stored(value, inputs.state_dtype) for o, value in state.items()}
             self._state = held if self._trained else state
 
-    def evaluate(self, block: Block) -> Evaluated:
-        """One block; any number of them can be evaluated at the same time."""
-        sums: dict[Output, list[Summand]] = {o: [] for o in BY_PARAMETER if o in self.outputs}
-        if self._running:
-            mean, var = (self._state[o].for_sets(block.start, block.stop) for o in STATE)
-            with np.errstate(all="ignore"):
-                given = Given.of(mean, var, self._eps, tiny=self._sums.tiny)
-            parts = self._parts(block, given, self._raw_piece, sums)
-            found = Evaluated(block=block, moments=None, parts=parts, sums=sums)
-        else:
-            own, piece = self._own(block)
-            tracks = any(output.is_state for output in self.outputs)
-            batch = moments(own, lambda: map(piece, block.tiles), block.n) if tracks else None
-            parts = self._parts(block, own, piece, sums)
-            found = Evaluated(block=block, moments=batch, parts=parts, sums=sums)
-        if self._plain is not None:
-            found.plain = self._plain.evaluate(block)
-            found.parts = self._poisoned_parts(found.parts, found.plain.parts)
-        return found
-
-    def totals(self, evaluated: Sequence[Evaluated]) -> dict[Output, Truth]:
-        """The outputs that do not have the shape of x, from all blocks in their order."""
+    def evaluate(self, block: Block, each: Each = map) -> Evaluated:
+        """One block, going through its tiles with ``each``; any number of them can be evaluated at the same time."""
+        plain = None if self._plain is None else self._plain.evaluate(block, each)
         with np.errstate(all="ignore"):
-            found = {
-                output: self._gathered(output, [s for each in evaluated for s in each.sums[output]])
-                for output in BY_PARAMETER
-                if output in self.outputs
-            }
-            if any(output.is_state for output in self.outputs):
-                state = self._trained_state([each.moments for each in evaluated if each.moments is not None])
-                found |= {output: self._of_state(state[output]) for output in self.outputs if output.is_state}
+            statistics: Own | Given
+            incoming = batch = None
+            if self._running:
+                mean, var = (self._state[o].for_sets(block.start, block.stop) for o in STATE)
+                statistics = Given.of(mean, var, self._eps, tiny=self._sums.tiny)
+                piece: Callable[[Tile], Piece] = self._piece
+            else:
+                statistics, piece = own, _ = self._own(block, each)
+                batch = self._moments(block, each, own, piece) if self._tracks else None
+                if Output.GRAD_X in self.outputs:
+
+                    def added(tile: Tile) -> tuple[Real, ...]:
+                        return addends(own.standardize(piece(tile)), self._h(tile))
+
+                    incoming = Incoming.of(each(added, block.tiles), block.n)
+
+        def part(tile: Tile) -> Part:
+            with np.errstate(all="ignore"):
+                found = self._part(tile, statistics, incoming, statistics.standardize(piece(tile)))
+                return found if plain is None else _poisoned_part(found, plain.part(tile))
+
+        return Evaluated(block=block, part=part, moments=batch, plain=plain)
+
+    def sums(self) -> Sums:
+        """What parts are to be added to."""
+        outputs = [output for output in BY_PARAMETER if output in self.outputs]
+        return Sums(outputs, self._parameter_shape, precise=self._precise, plain=self._plain is not None)
+
+    def totals(self, batches: Sequence[Batch], sums: Sums) -> dict[Output, Truth]:
+        """The outputs that do not have the shape of x, from all blocks in their order and the sums of all parts."""
+        found = self._totals([batch for batch, _ in batches], sums)
         if self._plain is None:
             return found
-        plain = self._plain.totals([each.plain for each in evaluated if each.plain is not None])
+        assert sums.plain is not None  # noqa: S101 (as there is a plain oracle)
+        plain = self._plain._totals([batch for _, batch in batches], sums.plain)
         return {output: _poisoned(truth, plain[output]) for output, truth in found.items()}
 
-    def _own(self, block: Block) -> tuple[Own, Callable[[Tile], Piece]]:
-        """The statistics of a block's sets, and what makes a piece of a tile."""
-        single = len(block.tiles) == 1
+    def _totals(self, batch: Sequence[Moments | None], sums: Sums) -> dict[Output, Truth]:
         with np.errstate(all="ignore"):
-            raw = [self.inputs.x_of(block.tiles[0])] if single else []
-            sets = block.stop - block.start
-            exponent = np.zeros((sets, 1), dtype=np.int_)
-            if self._precise:
-                exponent = exponents(raw or map(self.inputs.x_of, block.tiles), self._eps)
+            found = {
+                output: self._made(gathered.value, gathered.cond, gathered.cond2, self.terms(output))
+                for output, gathered in sums.gathered.items()
+            }
+            if self._tracks:
+                state = self._trained_state([each for each in batch if each is not None])
+                found |= {output: self._of_state(state[output]) for output in STATE}
+        return found
 
-            def scaled(tile: Tile) -> Piece:
-                x = raw[0] if single else self.inputs.x_of(tile)
-                x = np.ldexp(x, -exponent) if self._precise else x
-                return Piece(x, precise=self._precise, keep=single)
+    def terms(self, output: Output) -> int:
+        """The largest count of elements summed for ``output``."""
+        if output.is_state:
+            return self.partition.buckets[0].n
+        if output in PER_ELEMENT:
+            return self.n
+        rows = self.inputs.x.size // math.prod(self._parameter_shape)
+        return max(self.n if output is Output.GRAD_WEIGHT else 1, rows)
 
-            known = [scaled(block.tiles[0])] if single else []
+    @property
+    def _parameter_shape(self) -> tuple[int, ...]:
+        return tuple(self.inputs.x.shape[axis] for axis in self.inputs.parameter_axes)
 
-            def piece(tile: Tile) -> Piece:
-                return known[0] if single else scaled(tile)
+    @property
+    def _tracks(self) -> bool:
+        return any(output.is_state for output in self.outputs)
 
-            own = own_statistics(
-                lambda: map(piece, block.tiles),
-                block.n,
-                self._eps,
-                exponent=exponent,
-                tiny=self._sums.tiny,
-                unit=self._sums.unit_roundoff,
-            )
-        return own, piece
-
-    def _raw_piece(self, tile: Tile) -> Piece:
+    def _piece(self, tile: Tile) -> Piece:
         return Piece(self.inputs.x_of(tile), precise=self._precise, keep=False)
 
-    def _parts(
-        self,
-        block: Block,
-        statistics: Own | Given,
-        piece: Callable[[Tile], Piece],
-        sums: Mapping[Output, list[Summand]],
-    ) -> Iterator[Part]:
-        def with_h(tile: Tile) -> tuple[Standardized, Real]:
-            return statistics.standardize(piece(tile)), self._h(tile)
+    def _own(self, block: Block, each: Each) -> tuple[Own, Callable[[Tile], Piece]]:
+        """The statistics of a block's sets, and what makes a piece of a tile."""
+        single = len(block.tiles) == 1
+        known: list[Piece] = []  # the only one
+        exponent = np.zeros((block.stop - block.start, 1), dtype=np.int_)
+        if self._precise:
+            exponent = exponents(each(self.inputs.x_of, block.tiles), self._eps)
 
-        incoming: Incoming | None = None
-        if Output.GRAD_X in self.outputs and isinstance(statistics, Own):
-            with np.errstate(all="ignore"):
-                incoming = Incoming.of(lambda: map(with_h, block.tiles), block.n)
-        for tile in block.tiles:
-            with np.errstate(all="ignore"):
-                x = statistics.standardize(piece(tile))
-                truths = {}
-                if Output.Y in self.outputs:
-                    truths[Output.Y] = self._y(tile, x)
-                if Output.GRAD_X in self.outputs:
-                    truths[Output.GRAD_X] = self._grad_x(tile, statistics, incoming, x)
-                for output, summands in sums.items():
-                    summands.append(self._summand(output, tile, x))
-            yield Part(tile=tile, truths=truths)
+        def piece(tile: Tile) -> Piece:
+            if known:
+                return known[0]
+            x = self.inputs.x_of(tile)
+            x = np.ldexp(x, -exponent) if self._precise else x
+            return Piece(x, precise=self._precise, keep=single)
+
+        if single:
+            known.append(piece(block.tiles[0]))
+        own = own_statistics(
+            lambda function: each(lambda tile: function(piece(tile)), block.tiles),
+            block.n,
+            self._eps,
+            exponent=exponent,
+            tiny=self._sums.tiny,
+            unit=self._sums.unit_roundoff,
+        )
+        return own, piece
 
     @staticmethod
-    def _poisoned_parts(parts: Iterator[Part], plain: Iterator[Part]) -> Iterator[Part]:
-        for part, other in zip(parts, plain, strict=True):
-            truths = {output: _poisoned(truth, other.truths[output]) for output, truth in part.truths.items()}
-            yield replace(part, truths=truths)
+    def _moments(block: Block, each: Each, own: Own, piece: Callable[[Tile], Piece]) -> Moments:
+        return moments(own, lambda function: each(lambda tile: function(piece(tile)), block.tiles), block.n)
+
+    def _part(self, tile: Tile, statistics: Own | Given, incoming: Incoming | None, x: Standardized) -> Part:
+        truths = {}
+        if Output.Y in self.outputs:
+            truths[Output.Y] = self._y(tile, x)
+        if Output.GRAD_X in self.outputs:
+            truths[Output.GRAD_X] = self._grad_x(tile, statistics, incoming, x)
+        added = {o: self._summand(o, tile, x) for o in BY_PARAMETER if o in self.outputs}
+        return Part(tile=tile, truths=truths, summands=added)
 
     def _h(self, tile: Tile) -> Real:
         """h: the incoming gradient times the weight."""
@@ -260,19 +316,12 @@ class Oracle:
         g = self.inputs.grad_y_of(tile)
         size, axes = np.abs(g), self.inputs.parameter_axes
         if output is Output.GRAD_BIAS:
-            return summand(tile, axes, DoubleDouble(g) if self._precise else g, size, None)
+            return summand(tile, axes, DoubleDouble(g) if self._precise else g, size)
         return summand(tile, axes, times(x.x_hat, g), size * (x.e + x.magnitude), size * x.e2)
-
-    def _gathered(self, output: Output, summands: Sequence[Summand]) -> Truth:
-        x = self.inputs.x
-        shape = tuple(x.shape[axis] for axis in self.inputs.parameter_axes)
-        rows = x.size // math.prod(shape)
-        n = max(self.n if output is Output.GRAD_WEIGHT else 1, rows)
-        return self._made(*gathered(summands, shape, precise=self._precise), n)
 
     def _of_state(self, state: Running) -> Truth:
         value = reshaped(state.value, (-1,))
-        n = self.partition.buckets[0].n
+        n = self.terms(Output.RUNNING_MEAN)
         return self._made(value, state.cond.reshape(-1), state.cond2.reshape(-1), n)
 
     def _trained_state(self, batch: Sequence[Moments] | None) -> dict[Output, Running]:
@@ -285,7 +334,7 @@ class Oracle:
         if self._momentum is None or self._trained == 0:
             return {Output.RUNNING_MEAN: old_mean, Output.RUNNING_VAR: old_var}
         if batch is None:
-            batch = [self._moments(block) for block in self.blocks]
+            batch = [self._moments(block, map, *self._own(block, map)) for block in self.blocks]
         whole = Moments(
             n=batch[0].n,
             exponent=np.concatenate([each.exponent for each in batch]),
@@ -300,10 +349,6 @@ class Oracle:
             Output.RUNNING_MEAN: trained_mean(old_mean, whole, *how),
             Output.RUNNING_VAR: trained_var(old_var, whole, *how),
         }
-
-    def _moments(self, block: Block) -> Moments:
-        own, piece = self._own(block)
-        return moments(own, lambda: map(piece, block.tiles), block.n)
 
     def _made(self, value: Real, cond: Array, cond2: Array, n: int) -> Truth:
         shape = high(value).shape
@@ -357,13 +402,12 @@ def oracle_of(case: Case, arrays: Mapping[str, Floats]) -> Oracle:
 
 
 def _whole(oracle: Oracle) -> dict[Output, Truth]:
-    evaluated: list[Evaluated] = []
-    parts: list[Part] = []
-    for block in oracle.blocks:
-        each = oracle.evaluate(block)
-        parts += each.parts
-        evaluated.append(each)
-    found = oracle.totals(evaluated)
+    evaluated = [oracle.evaluate(block) for block in oracle.blocks]
+    parts = [each.part(tile) for each in evaluated for tile in each.block.tiles]
+    sums = oracle.sums()
+    for part in parts:
+        sums.add(part)
+    found = oracle.totals([each.batch for each in evaluated], sums)
     shape = oracle.partition.shape
     for output in PER_ELEMENT:
         if output in oracle.outputs:
@@ -381,6 +425,11 @@ def _whole(oracle: Oracle) -> dict[Output, Truth]:
                 unit=oracle.unit,
             )
     return {output: found[output] for output in oracle.outputs}
+
+
+def _poisoned_part(part: Part, plain: Part) -> Part:
+    truths = {output: _poisoned(truth, plain.truths[output]) for output, truth in part.truths.items()}
+    return replace(part, truths=truths, plain=plain)
 
 
 def _poisoned(truth: Truth, plain: Truth) -> Truth:

@@ -8,17 +8,13 @@ cond₂ = r·[e·M(|h|·e) + p·(|M(h·x̂)|·e + |x̂|·M(|h|·e) + 2(|h| + M|h
 
 from __future__ import annotations
 
-import functools
-import operator
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
 
 from normcheck.oracle.double_double import DoubleDouble
-from normcheck.oracle.statistics import Array, Given, Own, Real, Standardized, high, ldexp, total
-
-Parts = Callable[[], Iterable[tuple[Standardized, Real]]]  # x̂ and h of the pieces of a set
+from normcheck.oracle.statistics import Array, Given, Own, Real, Standardized, high, ldexp, sum_of, total
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,21 +31,18 @@ class Incoming:
     spread: Array
 
     @classmethod
-    def of(cls, parts: Parts, n: int) -> Incoming:
-        """The means over sets of ``n`` elements."""
+    def of(cls, parts: Iterable[tuple[Real, ...]], n: int) -> Incoming:
+        """The means over sets of ``n`` elements, from the :func:`addends` of their pieces."""
+        columns = [list(column) for column in zip(*parts, strict=True)]
+        mean, product, *others = (sum_of(column) / float(n) for column in columns)
+        magnitude, cross, spread = map(high, others)
+        return cls(mean=mean, product=product, magnitude=magnitude, cross=cross, spread=spread)
 
-        def sums(part: tuple[Standardized, Real]) -> tuple[Real, ...]:
-            x, h = part
-            size = np.abs(high(h))
-            return total(h), total(h * x.x_hat), total(size), total(size * x.magnitude), total(size * x.e)
 
-        found = [list(column) for column in zip(*map(sums, parts()), strict=True)]
-        mean, product, magnitude, cross, spread = (
-            functools.reduce(operator.add, c) / float(n) for c in found
-        )
-        return cls(
-            mean=mean, product=product, magnitude=high(magnitude), cross=high(cross), spread=high(spread)
-        )
+def addends(x: Standardized, h: Real) -> tuple[Real, ...]:
+    """What the elements of a piece add to the means of :class:`Incoming`."""
+    size = np.abs(high(h))
+    return total(h), total(h * x.x_hat), total(size), total(size * x.magnitude), total(size * x.e)
 
 
 def times(a: Real, b: Array) -> Real:

@@ -19,40 +19,49 @@ class Summand:
 
     place: tuple[Range, ...]
     value: Real
-    cond: Array
-    cond2: Array
+    cond: Array | float
+    cond2: Array | float
 
 
-def summand(tile: Tile, axes: tuple[int, ...], value: Real, cond: Array, cond2: Array | None) -> Summand:
+def summand(
+    tile: Tile, axes: tuple[int, ...], value: Real, cond: Array | None = None, cond2: Array | None = None
+) -> Summand:
     """The sums of a tile's ``value`` and conditions, (sets, elements), along the axes that are not ``axes``."""
-    place = tuple(tile.ranges[axis] for axis in axes)
     shape = tuple(tile.lengths[axis] for axis in axes)
 
     def summed(rows: Real) -> Real:
         return reshaped(total(_by_parameter(tile, rows, axes)), shape)
 
     return Summand(
-        place=place,
+        place=tuple(tile.ranges[axis] for axis in axes),
         value=summed(value),
-        cond=high(summed(cond)),
-        cond2=np.zeros(shape) if cond2 is None else high(summed(cond2)),
+        cond=0.0 if cond is None else high(summed(cond)),
+        cond2=0.0 if cond2 is None else high(summed(cond2)),
     )
 
 
-def gathered(
-    summands: Sequence[Summand], shape: tuple[int, ...], *, precise: bool
-) -> tuple[Real, Array, Array]:
-    """The value and the conditions of a parameter's gradient of ``shape``: all summands, in their order."""
-    value, tail, cond, cond2 = (np.zeros(shape) for _ in range(4))
-    whole = DoubleDouble(value, tail)
-    for each in summands:
-        if isinstance(each.value, DoubleDouble):
-            whole[each.place] = whole[each.place] + each.value
+class Gathered:
+    """The gradient of a parameter of ``shape`` and its conditions, added up so far."""
+
+    def __init__(self, shape: tuple[int, ...], *, precise: bool) -> None:
+        zeros = np.zeros(shape)
+        self.value: Real = DoubleDouble(zeros) if precise else zeros
+        self.cond, self.cond2 = np.zeros(shape), np.zeros(shape)
+
+    def add(self, summand: Summand) -> None:
+        """Take in what a tile adds."""
+        place = summand.place
+        if isinstance(self.value, DoubleDouble):
+            self.value[place] = self.value[place] + summand.value
         else:
-            value[each.place] += each.value
-        cond[each.place] += each.cond
-        cond2[each.place] += each.cond2
-    return whole if precise else value, cond, cond2
+            self.value[place] += high(summand.value)
+        self.cond[place] += summand.cond
+        self.cond2[place] += summand.cond2
+
+    def merge(self, other: Gathered) -> None:
+        """Take in the sums over other tiles."""
+        everything = (slice(None),) * self.cond.ndim
+        self.add(Summand(place=everything, value=other.value, cond=other.cond, cond2=other.cond2))
 
 
 def reshaped(a: Real, shape: Sequence[int]) -> Real:

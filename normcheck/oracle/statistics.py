@@ -24,7 +24,7 @@ Both orders expand around the inputs as they are. Where the standard deviation �
 that says too little: inputs that are roundoffs away have no variance at all. The r of the condition numbers is
 then theirs, 1/√eps.
 
-Sums over a set go over its :class:`Piece`\\ s, one after the other: a set may be larger than what fits the cache.
+A set may be larger than what fits the cache: sums over it are sums over its pieces.
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ import math
 import operator
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -134,7 +135,14 @@ class Piece:
         return deviation
 
 
-Pieces = Callable[[], Iterable[Piece]]
+T = TypeVar("T")
+
+
+class Over(Protocol):
+    """Goes through the pieces of some statistic sets, in their order."""
+
+    def __call__(self, function: Callable[[Piece], T], /) -> Iterable[T]:
+        """What ``function`` makes of each piece."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -177,17 +185,17 @@ class Own:
 
 
 def own_statistics(
-    pieces: Pieces, n: int, eps: float, *, exponent: NDArray[np.int_], tiny: float, unit: float
+    over: Over, n: int, eps: float, *, exponent: NDArray[np.int_], tiny: float, unit: float
 ) -> Own:
-    """The statistics of sets of ``n`` elements, which ``pieces`` goes through, divided by 2**``exponent``.
+    """The statistics of sets of ``n`` elements, whose pieces ``over`` goes through, divided by 2**``exponent``.
 
     An input below ``tiny`` may move by as much as one of that size does: what underflows is lost. ``unit``
     is the unit roundoff of the inputs.
     """
     scaled_eps = np.maximum(np.ldexp(eps, -2 * exponent), LEAST_EPS if eps else 0.0)
     scaled_tiny = np.ldexp(tiny, -exponent)
-    centre = _sum(total(piece.real) for piece in pieces()) / float(n)
-    correction = _sum(total(piece.real - centre) for piece in pieces()) / float(n)  # the mean, refined once
+    centre = sum_of(over(lambda piece: total(piece.real))) / float(n)
+    correction = sum_of(over(lambda piece: total(piece.real - centre))) / float(n)  # the mean, refined once
 
     def sums(piece: Piece) -> tuple[Real, Array, Array]:
         deviation, size = piece.deviation(centre, correction), np.abs(piece.x)
@@ -198,7 +206,7 @@ def own_statistics(
             high(total(np.square(magnitude))),
         )
 
-    squares, magnitudes, magnitudes2 = map(_sum, zip(*map(sums, pieces()), strict=True))
+    squares, magnitudes, magnitudes2 = map(sum_of, zip(*over(sums), strict=True))
     variance = squares / float(n)
     inverse_root = 1.0 / (variance + scaled_eps) ** 0.5
     lost = probable_roundoffs(n) * unit * np.sqrt(high(magnitudes2) / n)
@@ -209,7 +217,7 @@ def own_statistics(
         correlated = np.abs(x_hat) * (np.abs(piece.x) + scaled_tiny)
         return high(total(correlated)), high(total(np.square(r * piece.x)))
 
-    correlations, squares_of_x = map(_sum, zip(*map(products, pieces()), strict=True))
+    correlations, squares_of_x = map(sum_of, zip(*over(products), strict=True))
     correlation = high(correlations) / n
     return Own(
         exponent=exponent,
@@ -224,6 +232,21 @@ def own_statistics(
         p=r * correlation,
         s=high(squares_of_x) / n,
     )
+
+
+def plain_statistics(
+    over: Over, n: int, eps: float, *, exponent: NDArray[np.int_]
+) -> tuple[Real, Real, Real]:
+    """Centre, correction and inverse root alone, as :func:`own_statistics` has them."""
+    scaled_eps = np.maximum(np.ldexp(eps, -2 * exponent), LEAST_EPS if eps else 0.0)
+    centre = sum_of(over(lambda piece: total(piece.real))) / float(n)
+    correction = sum_of(over(lambda piece: total(piece.real - centre))) / float(n)
+
+    def squares(piece: Piece) -> Real:
+        deviation = piece.deviation(centre, correction)
+        return total(deviation * deviation)
+
+    return centre, correction, 1.0 / (sum_of(over(squares)) / float(n) + scaled_eps) ** 0.5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -277,7 +300,7 @@ class Moments:
     square: Array
 
 
-def moments(own: Own, pieces: Pieces, n: int) -> Moments:
+def moments(own: Own, over: Over, n: int) -> Moments:
     """The moments of the sets that ``own`` are the statistics of."""
 
     def sums(piece: Piece) -> tuple[Real, ...]:
@@ -285,7 +308,7 @@ def moments(own: Own, pieces: Pieces, n: int) -> Moments:
         deviation = np.abs(high(piece.deviation(own.centre, own.correction)))
         return total(size), total(deviation * size), total(np.square(size)), total(piece.x)
 
-    magnitude, deviation, square, plain = map(_sum, zip(*map(sums, pieces()), strict=True))
+    magnitude, deviation, square, plain = map(sum_of, zip(*over(sums), strict=True))
     mean = own.centre + own.correction
     finite = np.isfinite(high(plain))
     return Moments(
@@ -312,11 +335,14 @@ def standardize(x: Array, eps: float, *, precise: bool, tiny: float, unit: float
     """The statistics and x̂ of whole statistic sets (sets, n); ``precise`` in double-double, for float64 inputs."""
     exponent = exponents([x], eps) if precise else np.zeros((len(x), 1), dtype=np.int_)
     piece = Piece(np.ldexp(x, -exponent) if precise else x, precise=precise, keep=True)
-    own = own_statistics(lambda: [piece], x.shape[1], eps, exponent=exponent, tiny=tiny, unit=unit)
+    own = own_statistics(
+        lambda function: [function(piece)], x.shape[1], eps, exponent=exponent, tiny=tiny, unit=unit
+    )
     return own, own.standardize(piece)
 
 
-def _sum(parts: Iterable[Real]) -> Real:
+def sum_of(parts: Iterable[Real]) -> Real:
+    """The parts added up, in their order."""
     first, *others = parts
     return functools.reduce(operator.add, others, first)
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,6 +38,16 @@ class Truth:
     cond2: Array
     n: int
     unit: float
+
+    def at(self, index: Any) -> Truth:
+        """The elements at ``index``."""
+        return replace(
+            self,
+            value=self.value[index],
+            tail=None if self.tail is None else self.tail[index],
+            cond=self.cond[index],
+            cond2=self.cond2[index],
+        )
 
     def claimed_error(self) -> Array:
         """A bound of the oracle's own absolute error, checked against ball arithmetic in the tests.

@@ -1,4 +1,4 @@
-"""The parent's side of a worker: put cases to it, and say what became of each."""
+"""The parent's side of a worker: send cases, and tell what became of each."""
 
 from __future__ import annotations
 
@@ -6,24 +6,17 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from numpy.typing import NDArray
-
 from normcheck.answer import Answer
-from normcheck.case import Case
-from normcheck.dtypes import tagged, untagged
+from normcheck.dtypes import untagged
 from normcheck.errors import TargetError
 from normcheck.run.backends import BackendSpec
 from normcheck.run.process import WorkerProcess
+from normcheck.run.sources import Question, UnavailableError
 from normcheck.verdict import Verdict
 from normcheck.worker import frames
 
 START_TIMEOUT = 120.0  # seconds for a framework to be imported, however short --timeout is
 MAX_DEATHS = 3
-
-
-def pack(arrays: Mapping[str, NDArray[Any]], directory: str) -> frames.Packed:
-    """The inputs of a case, ready to be sent to any number of workers."""
-    return frames.pack({name: tagged(array) for name, array in arrays.items()}, directory)
 
 
 class _DeadError(Exception):
@@ -32,10 +25,6 @@ class _DeadError(Exception):
     def __init__(self, verdict: Verdict, reason: str) -> None:
         super().__init__(reason)
         self.verdict, self.reason = verdict, reason
-
-
-class UnavailableError(Exception):
-    """The worker's framework cannot be used here."""
 
 
 class WorkerClient:
@@ -57,8 +46,8 @@ class WorkerClient:
         self._deaths = 0
         self._number = 0
 
-    def compute(self, case: Case, inputs: frames.Packed) -> Answer:
-        """Put one case to the worker and wait for its answer; a worker that dies is restarted.
+    def answer(self, question: Question) -> Answer:
+        """Ask the worker and wait; a worker that dies is restarted.
 
         Raises TargetError where the user's implementation cannot be loaded, UnavailableError where the
         framework cannot.
@@ -72,7 +61,7 @@ class WorkerClient:
         process = self._process
         try:
             self._await_ready(process)
-            return self._exchange(process, case, inputs)
+            return self._exchange(process, question)
         except _DeadError as death:
             self._deaths += 1
             self._process, self._ready = None, False
@@ -113,8 +102,9 @@ class WorkerClient:
                 raise _DeadError(Verdict.ERROR, "answered with nonsense when it was loading the target")
         self._ready = True
 
-    def _exchange(self, process: WorkerProcess, case: Case, inputs: frames.Packed) -> Answer:
+    def _exchange(self, process: WorkerProcess, question: Question) -> Answer:
         self._number += 1
+        case = question.case
         task = {
             "case": case.id,
             "method": case.method.value,
@@ -129,7 +119,7 @@ class WorkerClient:
         deadline = time.monotonic() + self.timeout
         try:
             process.socket.settimeout(self.timeout)
-            frames.send(process.socket, {"task": task, "number": self._number}, inputs)
+            frames.send(process.socket, {"task": task, "number": self._number}, question.packed)
         except TimeoutError:
             raise _DeadError(Verdict.TIMEOUT, f"took no input for {self.timeout:g} s") from None
         except OSError:

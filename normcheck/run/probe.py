@@ -47,7 +47,8 @@ def _probed(name: str, directory: str) -> BackendStatus:
     reason = missing(name)
     if reason is not None:
         return BackendStatus(name=name, environment={}, offers={}, reason=reason)
-    from normcheck.run.client import UnavailableError, WorkerClient
+    from normcheck.run.client import WorkerClient
+    from normcheck.run.sources import UnavailableError
 
     spec = BackendSpec.parse(name)
     client = WorkerClient(spec, WorkerProcess(spec, directory), directory, timeout=DEFAULT_TIMEOUT)

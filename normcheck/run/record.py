@@ -40,8 +40,10 @@ def record(
     planned = plan(selection).cases
     with tempfile.TemporaryDirectory(prefix="normcheck-") as directory:
         process = WorkerProcess(spec, directory)
-        from normcheck.run.client import UnavailableError, WorkerClient, pack
-        from normcheck.run.recording import Recorded, Recording, question, recordable
+        from normcheck.run.client import WorkerClient
+        from normcheck.run.recording import Recorded, Recording, asked, recordable
+        from normcheck.run.sources import Question, UnavailableError
+        from normcheck.worker import frames
 
         client = WorkerClient(spec, process, directory, timeout=options.timeout)
         cases = {}
@@ -49,9 +51,10 @@ def record(
             for number, each in enumerate(planned):
                 on_progress({spec.name: number}, len(planned))
                 arrays = each.fixture.arrays().inputs(each.case)
-                answer = client.compute(each.case, pack(arrays, directory))
-                asked = question(each.case, arrays)
-                cases[each.case.id] = Recorded(question=asked, answer=recordable(answer))
+                question = Question.of(each.case, arrays, directory)
+                answer = client.answer(question)
+                frames.discard(question.packed, directory)
+                cases[each.case.id] = Recorded(question=asked(each.case, arrays), answer=recordable(answer))
         except UnavailableError as error:
             raise UnusableBackendError(f"backend {backend!r} cannot be used here: {error}") from None
         finally:

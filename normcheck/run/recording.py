@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from normcheck.case import Case
 from normcheck.dtypes import tagged
 from normcheck.errors import RecordingError
 from normcheck.run.backends import BackendSpec
+from normcheck.run.sources import Question
 from normcheck.verdict import Verdict
 from normcheck.worker.frames import Tagged, storage
 
@@ -48,7 +49,7 @@ class Recording:
     cases: Mapping[str, Recorded]
 
 
-def question(case: Case, arrays: Mapping[str, NDArray[np.floating]]) -> dict[str, Any]:
+def asked(case: Case, arrays: Mapping[str, NDArray[np.floating]]) -> dict[str, Any]:
     """What a case asks: its parameters, and the SHA-256 of each input with its dtype and shape."""
     return {
         "method": case.method.value,
@@ -112,17 +113,17 @@ def read(path: str) -> Recording:
         raise RecordingError(f"{where}: 'run' is malformed: {type(error).__name__}: {error}") from None
 
 
-def differences(asked: Mapping[str, Any], recorded: Mapping[str, Any]) -> list[str]:
+def differences(here: Mapping[str, Any], recorded: Mapping[str, Any]) -> list[str]:
     """In what two questions differ, in words."""
     found = []
     for name in ("method", "params", "dtype", "mode", "steps", "layout", "outputs"):
-        if asked[name] != recorded.get(name):
-            found.append(f"{name} is {asked[name]} here and {recorded.get(name)} there")
+        if here[name] != recorded.get(name):
+            found.append(f"{name} is {here[name]} here and {recorded.get(name)} there")
     theirs = recorded.get("inputs", {})
-    for name in sorted({*asked["inputs"], *theirs}):
-        here, there = asked["inputs"].get(name), theirs.get(name)
-        if here != there:
-            found.append(f"{name} is {_short(here)} here and {_short(there)} there")
+    for name in sorted({*here["inputs"], *theirs}):
+        ours, their = here["inputs"].get(name), theirs.get(name)
+        if ours != their:
+            found.append(f"{name} is {_short(ours)} here and {_short(their)} there")
     return found
 
 
@@ -214,36 +215,33 @@ def _opened(path: str, where: str) -> tuple[dict[str, str], dict[str, NDArray[An
 
 
 class Replay:
-    """Answers from a recording, in the place of a worker's."""
+    """A source whose answers are those of a recording."""
 
     def __init__(self, spec: BackendSpec, recording: Recording) -> None:
         self.spec, self.recording = spec, recording
         recorded = {"recorded": Path(spec.recording or "").name, "backend": recording.backend}
         self.environment: Mapping[str, Any] = {**recording.environment, **recorded}
 
-    def check(self, questions: Mapping[str, Mapping[str, Any]]) -> None:
-        """RecordingError unless some case is in the recording, and all that are asked the same of the same inputs."""
-        if not any(case in self.recording.cases for case in questions):
-            here, there = (", ".join(list(cases)[:3]) for cases in (questions, self.recording.cases))
+    def check(self, cases: Sequence[str]) -> None:
+        """RecordingError unless some of ``cases``, by id, is in the recording."""
+        if not any(case in self.recording.cases for case in cases):
+            here, there = (", ".join(list(found)[:3]) for found in (cases, self.recording.cases))
             raise RecordingError(
-                f"recording {self.spec.recording}: it has none of the {len(questions)} cases that are asked for, "
+                f"recording {self.spec.recording}: it has none of the {len(cases)} cases that are asked for, "
                 f"such as {here}; it has {len(self.recording.cases)}, such as {there or 'none'}"
             )
-        for case, asked in questions.items():
-            if (known := self.recording.cases.get(case)) is None:
-                continue
-            if wrong := differences(asked, known.question):
-                raise RecordingError(
-                    f"recording {self.spec.recording}: {case} was computed from something else: "
-                    f"{'; '.join(wrong)}; record it again with these options and fixtures"
-                )
 
-    def compute(self, case: Case, inputs: object) -> Answer:
-        """The recorded answer, whose inputs have been checked."""
-        known = self.recording.cases.get(case.id)
-        if known is None:
+    def answer(self, question: Question) -> Answer:
+        """The recorded answer; RecordingError where the recording is of other inputs or parameters."""
+        case = question.case.id
+        if (known := self.recording.cases.get(case)) is None:
             reason = f"the recording has no such case, but {len(self.recording.cases)} others"
             return Answer(verdict=Verdict.UNAVAILABLE, reason=reason)
+        if wrong := differences(asked(question.case, question.arrays), known.question):
+            raise RecordingError(
+                f"recording {self.spec.recording}: {case} was computed from something else: "
+                f"{'; '.join(wrong)}; record it again with these options and fixtures"
+            )
         return known.answer
 
     def close(self) -> None:

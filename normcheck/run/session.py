@@ -8,7 +8,7 @@ import tempfile
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from normcheck import ledger
 from normcheck._version import __version__
@@ -23,9 +23,11 @@ from normcheck.run.record import OnProgress, ignore
 from normcheck.verdict import Verdict
 
 if TYPE_CHECKING:
-    from normcheck.run.client import WorkerClient
-    from normcheck.run.recording import Replay
-    from normcheck.run.tasks import Docket
+    from normcheck.run.sources import Question, Source
+    from normcheck.run.tasks import Task, TaskList
+
+AT_MOST = 64 * 2**20  # bytes of inputs up to which tasks are made ahead of the answers
+AT_LEAST = 1  # tasks that are open while another one is made
 
 
 def run(
@@ -47,7 +49,9 @@ def run(
     specs = tuple(replace(spec, device=options.device) for spec in specs)
     planned = plan(selection)
     with tempfile.TemporaryDirectory(prefix="normcheck-") as directory:
-        report = _Run(specs, planned.cases, options, directory, on_progress).report((*notes, *planned.notes))
+        report = _Session(specs, planned.cases, options, directory, on_progress).report(
+            (*notes, *planned.notes)
+        )
     if not known:
         return report
     results, stale = ledger.apply(known, report.results, backends=registered, cases=_case_ids)
@@ -66,17 +70,48 @@ def _case_ids(pattern: str) -> Iterator[str]:
 
 
 @dataclass(frozen=True, slots=True)
-class _Done:
-    """What a worker's thread has to say: the answer to an item, or the error that ends the run."""
+class _Answered:
+    """What the thread of a source says: its answer to a run of a task, or the error that ends the session."""
 
     backend: str
-    index: int
+    number: int  # of the open task
+    run: str
     answer: Answer | None
     error: BaseException | None = None
 
 
-class _Run:
-    """One run: all workers start at once; while they import their frameworks the oracle is computed here."""
+@dataclass(frozen=True, slots=True)
+class _Request:
+    """A run of an open task, of the case with the number ``case``, to be answered by one source."""
+
+    number: int
+    case: int
+    run: str
+    question: Question
+
+
+@dataclass(slots=True, kw_only=True)
+class _Open:
+    """A task that has been asked, with its questions by run, and what has been answered so far."""
+
+    task: Task
+    questions: Mapping[str, Question]
+    awaited: dict[str, int]  # answers, by backend
+    answers: dict[str, dict[str, Answer]]
+
+    @property
+    def nbytes(self) -> int:
+        """The size of the inputs."""
+        return sum(a.nbytes for question in self.questions.values() for a in question.arrays.values())
+
+
+class _Session:
+    """One run. All workers start at once, and import their frameworks while the first tasks are made.
+
+    A thread for each source takes its questions one by one, and only waits. Tasks are made while what is open is
+    small, and two at least, so that sources are busy while a case is judged; a task is dropped with all its arrays as
+    soon as it has been judged.
+    """
 
     def __init__(
         self,
@@ -88,122 +123,160 @@ class _Run:
     ) -> None:
         self.specs, self.planned, self.options = specs, planned, options
         self.directory, self.on_progress = directory, on_progress
-        self.inbox: queue.SimpleQueue[_Done] = queue.SimpleQueue()
+        self.inbox: queue.SimpleQueue[_Answered] = queue.SimpleQueue()
+        self.sources: dict[str, Source] = {}
+        self.queues: dict[str, queue.SimpleQueue[_Request | None]] = {}
         self.threads: list[threading.Thread] = []
-        self.environments: dict[str, Mapping[str, Any]] = {}
+        self.open: dict[int, _Open] = {}
+        self.done: dict[str, int] = {}
 
     def report(self, notes: tuple[str, ...]) -> Report:
+        """Run all tasks."""
         processes: dict[str, WorkerProcess] = {}
-        clients: list[WorkerClient | Replay] = []
         try:
             for spec in self.specs:
                 if spec.recording is None and (spec.target is not None or spec.missing is None):
                     processes[spec.name] = WorkerProcess(spec, self.directory)
-            from normcheck.run.client import WorkerClient
-            from normcheck.run.tasks import Docket  # NumPy, while the workers start
+            from normcheck.run.tasks import TaskList  # NumPy, while the workers start
 
-            for spec in self.specs:
-                if spec.name in processes:
-                    process = processes.pop(spec.name)
-                    clients.append(WorkerClient(spec, process, self.directory, timeout=self.options.timeout))
-                elif spec.recording is not None:
-                    from normcheck.run import recording
-
-                    clients.append(recording.Replay(spec, recording.read(spec.recording)))
-            docket = Docket(self.planned, self.specs, self.options)
-            self._judge_all(docket, clients)
+            self._connect(processes)
+            tasks = TaskList(self.planned, self.specs, self.options)
+            self._run(tasks)
         finally:
             for process in processes.values():
                 process.kill()
-            for client in clients:
-                client.close()
+            for source in self.sources.values():
+                source.close()
+            for requests in self.queues.values():
+                requests.put(None)
             for thread in self.threads:
                 thread.join(timeout=5)
-        names = [spec.name for spec in self.specs]
         return Report(
             normcheck_version=__version__,
             environment=Environment(
                 python=platform.python_version(),
                 platform=platform.platform(),
                 cpu=_cpu(),
-                backends={name: self.environments[name] for name in names if name in self.environments},
+                backends={name: source.environment for name, source in self.sources.items()},
             ),
             cases=tuple(planned.case for planned in self.planned),
-            results=docket.results(),
-            pairs=docket.pairs(),
-            notes=(*notes, *docket.notes()),
+            results=tasks.results(),
+            pairs=tasks.pairs(),
+            notes=(*notes, *tasks.notes()),
             arguments={spec.name: spec.argument for spec in self.specs},
             fixtures={each.fixture.name: each.fixture.argument for each in self.planned},
             max_backward_error=self.options.max_backward_error,
         )
 
-    def _judge_all(self, docket: Docket, clients: Sequence[WorkerClient | Replay]) -> None:
-        from normcheck.run.client import pack
+    def _connect(self, processes: dict[str, WorkerProcess]) -> None:
+        """Make the sources that there are, in the order of the specs, and start a thread for each."""
+        from normcheck.run.client import WorkerClient
 
-        self._check_recordings(docket, clients)
-        packed = [pack(item.run.arrays, self.directory) for item in docket.items]
-        for client in clients:
-            thread = threading.Thread(target=self._drive, args=(client, docket, packed), daemon=True)
+        for spec in self.specs:
+            if spec.name in processes:
+                process = processes.pop(spec.name)
+                self.sources[spec.name] = WorkerClient(
+                    spec, process, self.directory, timeout=self.options.timeout
+                )
+            elif spec.recording is not None:
+                from normcheck.run import recording
+
+                replay = recording.Replay(spec, recording.read(spec.recording))
+                replay.check([planned.case.id for planned in self.planned])
+                self.sources[spec.name] = replay
+        for name, source in self.sources.items():
+            self.queues[name] = queue.SimpleQueue()
+            self.done[name] = 0
+            thread = threading.Thread(target=self._drive, args=(name, source), daemon=True)
             thread.start()
             self.threads.append(thread)
-        docket.compute_oracle()
-        running = {client.spec.name for client in clients}
+
+    def _run(self, tasks: TaskList) -> None:
+        self.on_progress(self.done, tasks.total)
+        for number, task in enumerate(tasks):
+            self._ask(number, task)
+            del task  # all that holds its arrays is what is open
+            while len(self.open) > AT_LEAST and sum(each.nbytes for each in self.open.values()) > AT_MOST:
+                self._take(tasks)
+            self._take_what_is_there(tasks)
+        while self.open:
+            self._take(tasks)
+
+    def _ask(self, number: int, task: Task) -> None:
+        """Send the questions of a task to every source; what cannot be used has answered already."""
+        from normcheck.run.sources import Question
+
+        questions = {
+            name: Question.of(run.case, run.arrays, self.directory) for name, run in task.runs.items()
+        }
+        opened = _Open(task=task, questions=questions, awaited={}, answers={})
+        self.open[number] = opened
         for spec in self.specs:
-            if spec.name not in running:
-                docket.leave_out(spec, Verdict.UNAVAILABLE, spec.missing or "cannot be used here")
-        self._collect(docket, clients)
+            runs = task.asked(spec)
+            if spec.name not in self.sources:
+                missing = Answer(verdict=Verdict.UNAVAILABLE, reason=spec.missing or "cannot be used here")
+                opened.answers[spec.name] = dict.fromkeys(runs, missing)
+                continue
+            opened.answers[spec.name] = {}
+            opened.awaited[spec.name] = len(runs)
+            for run in runs:
+                self.queues[spec.name].put(_Request(number, task.number, run, questions[run]))
+        for name, count in opened.awaited.items():
+            self.done[name] += count == 0
 
-    @staticmethod
-    def _check_recordings(docket: Docket, clients: Sequence[WorkerClient | Replay]) -> None:
-        """Refuse recordings of something else before anything is judged."""
-        replays = [client for client in clients if client.spec.recording is not None]
-        if not replays:
-            return
-        from normcheck.run.recording import Replay, question
+    def _take_what_is_there(self, tasks: TaskList) -> None:
+        """Judge what is complete without waiting; a task that nothing is awaited of is complete at once."""
+        while not self.inbox.empty():
+            self._take(tasks)
+        for number in [n for n, each in self.open.items() if not any(each.awaited.values())]:
+            self._judge(tasks, number)
 
-        own = [item.run for item in docket.items if item.trial is None]
-        questions = {run.case.id: question(run.case, run.arrays) for run in own}
-        for replay in replays:
-            assert isinstance(replay, Replay)  # noqa: S101 (its spec says so)
-            replay.check(questions)
+    def _take(self, tasks: TaskList) -> None:
+        """Wait for an answer, and judge its task if it is the last one."""
+        message = self.inbox.get()
+        if message.error is not None:
+            raise message.error
+        assert message.answer is not None  # noqa: S101 (one of the two is there)
+        opened = self.open[message.number]
+        opened.answers[message.backend][message.run] = message.answer
+        opened.awaited[message.backend] -= 1
+        if opened.awaited[message.backend] == 0:
+            self.done[message.backend] += 1
+            self.on_progress(self.done, tasks.total)
+        if not any(opened.awaited.values()):
+            self._judge(tasks, message.number)
 
-    def _drive(self, client: WorkerClient | Replay, docket: Docket, packed: Sequence[Any]) -> None:
-        """Put every item to one worker; runs in a thread of its own and only waits.
+    def _judge(self, tasks: TaskList, number: int) -> None:
+        from normcheck.worker import frames
 
-        A case that gives no output is not tried again by laws: their answer is the same.
+        opened = self.open.pop(number)
+        for question in opened.questions.values():
+            frames.discard(question.packed, self.directory)
+        tasks.record(opened.task, opened.task.judge(opened.answers))
+
+    def _drive(self, name: str, source: Source) -> None:
+        """Answer what is in the queue of a source; runs in a thread, which only waits.
+
+        A case that gives no output is not asked again for a law: the answer is the same.
         """
-        from normcheck.answer import Answer
-        from normcheck.run.client import UnavailableError
+        from normcheck.judge.laws import OWN
+        from normcheck.run.sources import UnavailableError
 
         unavailable: Answer | None = None
         without_output: dict[int, Answer] = {}
-        for index in docket.asked_of(client.spec):
-            item = docket.items[index]
-            known = unavailable or without_output.get(item.number)
+        while (request := self.queues[name].get()) is not None:
+            number, case, run = request.number, request.case, request.run
             try:
-                answer = known or client.compute(item.run.case, packed[index])
+                answer = unavailable or without_output.get(case) or source.answer(request.question)
             except UnavailableError as error:
                 answer = unavailable = Answer(verdict=Verdict.UNAVAILABLE, reason=str(error))
             except BaseException as error:  # handed to the main thread, which raises it
-                self.inbox.put(_Done(client.spec.name, index, None, error))
+                self.inbox.put(_Answered(name, number, run, None, error))
                 return
-            if item.trial is None and answer.verdict is not None:
-                without_output[item.number] = answer
-            self.inbox.put(_Done(client.spec.name, index, answer))
-
-    def _collect(self, docket: Docket, clients: Sequence[WorkerClient | Replay]) -> None:
-        total = len(docket.items)
-        done = {client.spec.name: total - len(docket.asked_of(client.spec)) for client in clients}
-        self.on_progress(done, total)
-        while any(count < total for count in done.values()):
-            message = self.inbox.get()
-            if message.error is not None:
-                raise message.error
-            assert message.answer is not None  # noqa: S101 (one of the two is there)
-            docket.take(message.backend, message.index, message.answer)
-            done[message.backend] += 1
-            self.on_progress(done, total)
-        self.environments.update({client.spec.name: client.environment for client in clients})
+            if run == OWN and answer.verdict is not None:
+                without_output[case] = answer
+            del request  # and with it the arrays
+            self.inbox.put(_Answered(name, number, run, answer))
 
 
 def _cpu() -> str:

@@ -1,51 +1,127 @@
-"""What is to be run, and who judges what comes of it: each case by the oracle, and by laws if asked."""
+"""What a run asks its sources, case by case, and who judges the answers: the oracle, and laws if wanted."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import Protocol
 
-from normcheck.judge.case import CaseJudge
+from normcheck.answer import Answer
+from normcheck.fixtures.arrays import Arrays
+from normcheck.judge.case import CaseJudge, Judged, Stated
 from normcheck.judge.laws import LAWS, OWN, Law, Run, Trial
 from normcheck.judge.laws.judge import LawJudge
+from normcheck.options import Options
+from normcheck.oracle import truths_of
 from normcheck.plan import PlannedCase
 from normcheck.report import EXPECTED, Comparison, Pair
 from normcheck.run.backends import BackendSpec
 from normcheck.verdict import Verdict
 
-if TYPE_CHECKING:
-    from normcheck.answer import Answer
-    from normcheck.options import Options
+ByRun = Mapping[str, Answer]
+
+
+class Task(Protocol):
+    """Runs of one case that sources are asked for, and what follows from their answers."""
+
+    @property
+    def number(self) -> int:
+        """The number of the case."""
+
+    @property
+    def runs(self) -> Mapping[str, Run]:
+        """The runs by name."""
+
+    def asked(self, spec: BackendSpec) -> Sequence[str]:
+        """The names of the runs that a source is asked for."""
+
+    def judge(self, answers: Mapping[str, ByRun]) -> Judged:
+        """What follows from the answers of every source, by run."""
+
+
+class CaseTask:
+    """A case, judged by the oracle."""
+
+    def __init__(self, number: int, planned: PlannedCase, options: Options) -> None:
+        arrays = planned.fixture.arrays()
+        self.number = number
+        self.runs = {OWN: Run(case=planned.case, arrays=arrays.inputs(planned.case))}
+        self._stated, self._options = _stated(arrays, planned), options
+
+    def asked(self, spec: BackendSpec) -> Sequence[str]:
+        """The case itself."""
+        return (OWN,)
+
+    def judge(self, answers: Mapping[str, ByRun]) -> Judged:
+        """The comparisons with the oracle, and between each two sources."""
+        run = self.runs[OWN]
+        judge = CaseJudge(run.case, run.arrays, self._options, self._stated)
+        return judge.judge({backend: by_run[OWN] for backend, by_run in answers.items()})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Item:
-    """One task of a worker: the run of the case ``number`` itself, or one called ``name`` of a law's trial."""
-
-    run: Run
-    number: int
-    name: str = OWN
-    trial: int | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Trial:
-    """A law put to the case ``number``."""
+class _LawTrial:
+    """A law that applies to a case; ``prefix`` tells its runs from those of others."""
 
     law: Law
     trial: Trial
-    number: int
 
-    def concerns(self, spec: BackendSpec) -> bool:
-        """False for a recording, which can be asked nothing more, and for one's own implementation, which is of
-        one method, where the law is between two.
+    @property
+    def prefix(self) -> str:
+        return f"{self.law.name}: "
+
+    def asks(self, spec: BackendSpec) -> bool:
+        """False for a recording, which has no other answers, and for an implementation of one method where the law
+        is between two.
         """
         return spec.recording is None and (spec.target is None or not self.law.between_methods)
 
 
-class Docket:
-    """The items of a run, in order: all cases, then the further runs of laws; and the verdicts on them.
+class LawsTask:
+    """A case, judged by every law that applies to it."""
+
+    def __init__(
+        self, number: int, planned: PlannedCase, options: Options, specs: Sequence[BackendSpec]
+    ) -> None:
+        case = planned.case
+        own = Run(case=case, arrays=planned.fixture.arrays().inputs(case))
+        self.number = number
+        self._options, self._specs = options, {spec.name: spec for spec in specs}
+        self._trials = [
+            _LawTrial(law=law, trial=trial)
+            for law in LAWS
+            if (trial := law.put_to(case, own.arrays)) is not None and trial.relations
+        ]
+        self.runs = {OWN: own}
+        for each in self._trials:
+            self.runs |= {each.prefix + name: run for name, run in each.trial.runs.items()}
+
+    def asked(self, spec: BackendSpec) -> Sequence[str]:
+        """The runs of the laws, and of the case itself, to which they relate."""
+        found = [each.prefix + name for each in self._trials if each.asks(spec) for name in each.trial.runs]
+        return [OWN, *found] if any(each.asks(spec) for each in self._trials) else []
+
+    def judge(self, answers: Mapping[str, ByRun]) -> Judged:
+        """The comparisons by each law."""
+        results: dict[str, tuple[Comparison, ...]] = defaultdict(tuple)
+        own = self.runs[OWN]
+        truths = truths_of(own.case, own.arrays) if self._trials else {}
+        for each in self._trials:
+            judge = LawJudge(each.law, each.trial, own, truths, self._options)
+            for backend, by_run in answers.items():
+                if not each.asks(self._specs[backend]):
+                    continue
+                of_law = {name: by_run[each.prefix + name] for name in each.trial.runs}
+                if (failed := by_run[OWN]).verdict is Verdict.UNAVAILABLE:
+                    results[backend] += tuple(judge.without_output(backend, failed.verdict, failed.reason))
+                else:
+                    results[backend] += tuple(judge.judge(backend, {OWN: by_run[OWN], **of_law}))
+        return Judged(results=results, pairs=())
+
+
+class TaskList:
+    """The tasks of a run, made one by one: all cases, then the laws of each.
 
     A law's run that kills its worker can so cost no case its comparison with the oracle.
     """
@@ -53,92 +129,55 @@ class Docket:
     def __init__(
         self, planned: Sequence[PlannedCase], specs: Sequence[BackendSpec], options: Options
     ) -> None:
-        self.specs, self.options = specs, options
-        self._planned = planned
-        own = [Run(case=p.case, arrays=p.fixture.arrays().inputs(p.case)) for p in planned]
-        laws = LAWS if options.laws else ()
-        self._trials = [
-            _Trial(law=law, trial=trial, number=number)
-            for number, run in enumerate(own)
-            for law in laws
-            if (trial := law.put_to(run.case, run.arrays)) is not None and trial.relations
-        ]
-        self.items = [Item(run=run, number=number) for number, run in enumerate(own)] + [
-            Item(run=run, number=trial.number, name=name, trial=index)
-            for index, trial in enumerate(self._trials)
-            for name, run in trial.trial.runs.items()
-        ]
-        self._names = {spec.name: spec for spec in specs}
-        self._judges: list[CaseJudge] = []
-        self._law_judges: list[LawJudge] = []
-        self._results: dict[tuple[int, str], list[Comparison]] = {}
-        self._by_law: dict[tuple[int, str], list[Comparison]] = {}
+        self.planned, self.specs, self.options = planned, specs, options
+        self.total = len(planned) * (2 if options.laws else 1)
+        self._results: dict[int, list[tuple[Comparison, ...]]] = defaultdict(list)
+        self._pairs: dict[int, tuple[Pair, ...]] = {}
 
-    def asked_of(self, spec: BackendSpec) -> list[int]:
-        """The numbers of the items that a backend is asked for."""
-        return [
-            index
-            for index, item in enumerate(self.items)
-            if item.trial is None or self._trials[item.trial].concerns(spec)
-        ]
+    def __iter__(self) -> Iterator[Task]:
+        """Each task when its turn has come: its inputs are made then."""
+        for number, planned in enumerate(self.planned):
+            yield CaseTask(number, planned, self.options)
+        if self.options.laws:
+            for number, planned in enumerate(self.planned):
+                yield LawsTask(number, planned, self.options, self.specs)
 
-    def compute_oracle(self) -> None:
-        """Make the judges of the cases, for which their oracle is computed; a law's when it is needed."""
-        self._judges = [
-            CaseJudge(planned, item.run.arrays, self.options)
-            for planned, item in zip(self._planned, self.items, strict=False)
-        ]
-        for trial in self._trials:
-            asked = sum(trial.concerns(spec) for spec in self.specs)
-            own, truths = self.items[trial.number].run, self._judges[trial.number].truths
-            judge = LawJudge(trial.law, trial.trial, own, truths, self.options, backends=asked)
-            self._law_judges.append(judge)
-
-    def take(self, backend: str, index: int, answer: Answer) -> None:
-        """Judge what can be judged now that ``backend`` has answered the item ``index``."""
-        item = self.items[index]
-        if item.trial is not None:
-            self._hear(item.trial, backend, item.name, answer)
-            return
-        self._results[item.number, backend] = self._judges[item.number].judge(backend, answer)
-        for number, trial in enumerate(self._trials):
-            if trial.number == item.number and trial.concerns(self._names[backend]):
-                self._hear(number, backend, OWN, answer)
-
-    def _hear(self, trial: int, backend: str, name: str, answer: Answer) -> None:
-        if (judged := self._law_judges[trial].take(backend, name, answer)) is not None:
-            self._by_law[trial, backend] = judged
-
-    def leave_out(self, spec: BackendSpec, verdict: Verdict, reason: str) -> None:
-        """Write down that a backend is asked for nothing."""
-        for number, judge in enumerate(self._judges):
-            self._results[number, spec.name] = judge.without_output(spec.name, verdict, reason)
-        for number, (trial, law_judge) in enumerate(zip(self._trials, self._law_judges, strict=True)):
-            if trial.concerns(spec):
-                self._by_law[number, spec.name] = law_judge.without_output(spec.name, verdict, reason)
+    def record(self, task: Task, judged: Judged) -> None:
+        """Keep the comparisons of a task, in the order of the backends."""
+        names = [EXPECTED, *(spec.name for spec in self.specs)]
+        found = [judged.results[name] for name in names if name in judged.results]
+        if isinstance(task, LawsTask):
+            found = [_by_law(found)]
+        self._results[task.number] += found
+        self._pairs[task.number] = self._pairs.get(task.number, ()) + judged.pairs
 
     def results(self) -> tuple[Comparison, ...]:
         """All comparisons: case by case the oracle's, the fixture's own values first, then the laws'."""
-        found: list[Comparison] = []
-        for number, judge in enumerate(self._judges):
-            found += judge.expected()
-            for spec in self.specs:
-                found += self._results.get((number, spec.name), ())
-            for index, trial in enumerate(self._trials):
-                if trial.number == number:
-                    for spec in self.specs:
-                        found += self._by_law.get((index, spec.name), ())
-        return tuple(found)
+        numbers = range(len(self.planned))
+        return tuple(result for n in numbers for some in self._results[n] for result in some)
 
     def pairs(self) -> tuple[Pair, ...]:
-        """How far backends are apart in each case; asked for after the results."""
-        names = [EXPECTED, *self._names]
-        return tuple(pair for judge in self._judges for pair in judge.pairs(names))
+        """How far each two backends are apart in each case."""
+        return tuple(pair for n in range(len(self.planned)) for pair in self._pairs.get(n, ()))
 
     def notes(self) -> tuple[str, ...]:
-        """The laws that were put to nothing: they have not passed."""
+        """The laws that applied to no case: they have not passed."""
         if not self.options.laws:
             return ()
-        put = {result.law for judged in self._by_law.values() for result in judged}
-        missing = [law.name for law in LAWS if law.name not in put]
-        return (f"laws that were put to nothing here: {', '.join(missing)}",) if missing else ()
+        applied = {result.law for result in self.results()}
+        missing = [law.name for law in LAWS if law.name not in applied]
+        return (f"laws that applied to no case in this run: {', '.join(missing)}",) if missing else ()
+
+
+def _stated(arrays: Arrays, planned: PlannedCase) -> list[Stated]:
+    return [
+        Stated(output=each.output, values=each.values, decimals=each.decimals)
+        for each in arrays.expected
+        if each.applies_to(planned.case)
+    ]
+
+
+def _by_law(found: Sequence[Sequence[Comparison]]) -> tuple[Comparison, ...]:
+    """Law by law, and in each the backends in their order."""
+    order = {law.name: number for number, law in enumerate(LAWS)}
+    return tuple(sorted((r for some in found for r in some), key=lambda result: order[result.law]))

@@ -67,6 +67,13 @@ def pack(arrays: Dict[str, Optional[Tagged]], directory: str) -> Packed:
     return Packed(entries, buffers)
 
 
+def discard(packed: Packed, directory: str) -> None:
+    """Remove the files of arrays that need not be sent again."""
+    for entry in packed.entries:
+        if "file" in entry:
+            os.unlink(os.path.join(directory, entry["file"]))
+
+
 def send(sock: socket.socket, header: Dict[str, Any], packed: Packed = Packed([], [])) -> None:  # noqa: B008
     """Send one frame; the socket's timeout holds for each part."""
     # A user's message may hold what is no Unicode; nothing of that goes further than this.

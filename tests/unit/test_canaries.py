@@ -12,27 +12,34 @@ from normcheck.case import Case, Method, Output
 from normcheck.dtype import DType
 from normcheck.fixtures.generate import bell
 from normcheck.judge.array import Bound
-from normcheck.judge.canaries import undetected
-from normcheck.methods import partition_of
-from normcheck.oracle import evaluate
+from normcheck.judge.canaries import Power
+from normcheck.judge.distance import Scale
+from normcheck.judge.traversal import Traversal
+from normcheck.oracle import oracle_of
 
 ORDINARY = bell(1, 24).reshape(2, 3, 4) + np.arange(3)[:, None]
 
 
-def blind_to(
+def power_of(
     x: Any, method: Method, dtype: DType = DType.FLOAT32, *, limit: float | None = None, **rest: Any
-) -> str | None:
-    """What a case with y alone cannot tell from the truth."""
+) -> Power:
+    """What a case with y alone can decide."""
     arrays = {name: rest.pop(name) for name in ("weight", "bias") if name in rest}
     given = inputs(x, method, dtype=dtype, **arrays)
     params = shaped_params(method, given.x.ndim, **rest)
-    own = partition_of(method, given.x.shape, params)
     case = Case(method=method, params=params, fixture="f", shape=given.x.shape, dtype=dtype)
-    truths = evaluate(given, case.outputs, eps=params.eps, partition=own, precise=dtype is DType.FLOAT64)
-    bounds = {
-        output: Bound.for_sums_of(truth.n, max_backward_error=limit) for output, truth in truths.items()
-    }
-    return undetected(truths, case, given, own, bounds).get(Output.Y)
+    present = {"x": given.x, "weight": given.weight, "bias": given.bias}
+    oracle = oracle_of(case, {name: array for name, array in present.items() if array is not None})
+    bound = Bound.for_sums_of(oracle.terms(Output.Y), max_backward_error=limit)
+    scale = Scale(dtype=dtype, unit=dtype.unit_roundoff)
+    _, powers = Traversal(case, oracle, [], {Output.Y: bound}, {Output.Y: scale}).run()
+    return powers[Output.Y]
+
+
+def blind_to(*args: Any, **rest: Any) -> str | None:
+    """What a case with y alone cannot tell from the truth, where it decides nothing at all."""
+    power = power_of(*args, **rest)
+    return None if power.decided else power.missed
 
 
 @pytest.mark.parametrize("dtype", DType)
@@ -72,3 +79,32 @@ def test_channels_that_are_alike_cannot_tell_another_method() -> None:
 def test_a_bound_without_end_can_tell_nothing() -> None:
     assert "all-zero output" == blind_to(ORDINARY, Method.LAYER, limit=1e12)
     assert "all-zero output" == blind_to(ORDINARY, Method.LAYER, limit=float("inf"))
+
+
+def test_one_set_that_decides_does_not_vouch_for_the_others() -> None:
+    """The second sample has a deviation that is lost in the roundoff of its mean."""
+    x = np.stack([np.arange(8.0), 1e6 + np.arange(8.0) / 64])
+    power = power_of(x, Method.LAYER)
+    assert (16, 8) == (power.finite, power.decided)
+    assert "all-zero output" == power.missed
+
+
+def test_the_bound_of_loose_lets_more_canaries_through_than_that_of_pass() -> None:
+    x = 3e3 + np.ldexp(bell(3, 4096), -1).reshape(1, -1)
+    power = power_of(x, Method.LAYER)
+    assert (4096, 0) == (power.decided, power.decided_loosely)
+    assert None is power.missed
+    assert "all-zero output" == power.missed_loosely
+
+
+def test_elements_that_are_not_finite_decide_nothing() -> None:
+    x = np.stack([np.arange(4.0), [0.0, 1.0, np.nan, 2.0]])
+    power = power_of(x, Method.LAYER)
+    assert (4, 4) == (power.finite, power.decided)
+
+
+@pytest.mark.parametrize("dtype", [DType.FLOAT16, DType.BFLOAT16])
+def test_half_a_subnormal_is_forgiven_to_canaries_as_to_results(dtype: DType) -> None:
+    """All of x̂·weight is less than half the smallest subnormal: zeros are as near as any."""
+    weight = np.full((3, 4), dtype.smallest_subnormal)
+    assert "all-zero output" == blind_to(ORDINARY, Method.LAYER, dtype, weight=weight, eps=100.0)

@@ -15,7 +15,7 @@ from unit_helpers import oracle, truth
 from normcheck.dtype import DType
 from normcheck.dtypes import numpy_dtype
 from normcheck.judge.array import Bound, Judgement, judge, judge_printed
-from normcheck.judge.distance import BLOCK, backward_error, max_abs_difference, ulp_distance
+from normcheck.judge.distance import AT_ONCE, backward_error, max_abs_difference, ulp_distance
 from normcheck.verdict import Verdict
 
 BOUND = Bound.for_sums_of(4)  # 18 and 20 roundoffs
@@ -226,18 +226,18 @@ def test_the_worst_element_is_the_one_with_the_largest_backward_error() -> None:
     assert (1.0, 1, 6) == (found.max_abs_diff, found.mismatched, found.total)
 
 
-@pytest.mark.parametrize("at", [0, BLOCK - 1, BLOCK, 2 * BLOCK + 3])
+@pytest.mark.parametrize("at", [0, AT_ONCE - 1, AT_ONCE, 2 * AT_ONCE + 3])
 def test_one_wrong_element_is_found_in_any_block(at: int) -> None:
-    actual = np.zeros(2 * BLOCK + 4, np.float32)
+    actual = np.zeros(2 * AT_ONCE + 4, np.float32)
     actual[at] = 1.0
     found = judged(actual, np.zeros(actual.shape))
     assert found.worst is not None
     assert (Verdict.FAIL, (at,), 1) == (found.verdict, found.worst.index, found.mismatched)
 
 
-@pytest.mark.parametrize("at", [0, BLOCK - 1, BLOCK, 2 * BLOCK + 3])
+@pytest.mark.parametrize("at", [0, AT_ONCE - 1, AT_ONCE, 2 * AT_ONCE + 3])
 def test_one_nan_is_found_in_any_block(at: int) -> None:
-    actual = np.zeros(2 * BLOCK + 4, np.float32)
+    actual = np.zeros(2 * AT_ONCE + 4, np.float32)
     actual[at] = np.nan
     found = judged(actual, np.zeros(actual.shape))
     assert found.worst is not None
@@ -382,6 +382,6 @@ def test_nan_on_one_side_alone_makes_the_distance_nan_on_both_none() -> None:
 
 
 def test_a_nan_in_an_early_block_is_not_forgotten() -> None:
-    a, b = np.zeros(2 * BLOCK), np.zeros(2 * BLOCK)
+    a, b = np.zeros(2 * AT_ONCE), np.zeros(2 * AT_ONCE)
     a[0], b[-1] = np.nan, 9.0
     assert math.isnan(max_abs_difference(a, b) or 0.0)

@@ -83,7 +83,7 @@ def trial(law: Law, own: Run) -> Trial:
 
 def judge_for(law: Law, own: Run, put: Trial, **options: Any) -> LawJudge:
     truths = truths_of(own.case, own.arrays)
-    return LawJudge(law, put, own, truths, Options(**options), backends=1)
+    return LawJudge(law, put, own, truths, Options(**options))
 
 
 def nothing_changed(name: str, found: dict[Output, Any]) -> None: ...

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -82,7 +83,23 @@ def test_severity_orders_every_verdict_once_from_fail_to_what_says_nothing() -> 
     assert sorted(Verdict) == sorted(SEVERITY)
     assert (Verdict.FAIL, Verdict.PASS, Verdict.UNSUPPORTED) == (SEVERITY[0], *SEVERITY[-2:])
     for worse, better in itertools.combinations(SEVERITY, 2):
-        assert worse is report(result(better), result(worse)).verdict
+        other = "torch" if worse is Verdict.INCONCLUSIVE and better.good else "numpy"
+        assert worse is report(result(better), result(worse, other)).verdict
+
+
+def test_what_is_inconclusive_in_one_case_is_red_only_where_no_other_decides_it() -> None:
+    undecided = result(Verdict.INCONCLUSIVE)
+    assert ExitCode.OK is report(result(Verdict.PASS), undecided).exit_code
+    assert Verdict.LOOSE is report(result(Verdict.LOOSE), undecided).verdict
+    elsewhere = [
+        result(Verdict.PASS, "torch"),
+        result(Verdict.PASS, case=BATCH),
+        result(Verdict.PASS, case=replace(CASE, dtype=DType.FLOAT64)),
+        replace(result(Verdict.PASS), output=Output.GRAD_X),
+        replace(result(Verdict.PASS), law="shift"),
+    ]
+    for other in elsewhere:
+        assert ExitCode.MISMATCH is report(other, undecided).exit_code
 
 
 def test_counts_name_every_verdict() -> None:

@@ -16,6 +16,7 @@ import numpy as np
 from normcheck.case import Output
 from normcheck.dtype import DType
 from normcheck.judge.array import Bound, judge
+from normcheck.judge.canaries import Power
 from normcheck.judge.case import finished
 from normcheck.judge.distance import Scale, backward_error
 from normcheck.judge.laws.gradients import detached
@@ -34,10 +35,7 @@ Answers = Mapping[str, "Answer"]  # by the name of the run
 
 
 class LawJudge:
-    """Judges the outputs of so many ``backends`` by one law.
-
-    ``own`` is the run of the case itself, ``truths`` what the oracle says of it.
-    """
+    """Judges the outputs of backends by one law; ``own`` is the run of the case itself, ``truths`` its oracle's."""
 
     def __init__(
         self,
@@ -46,30 +44,12 @@ class LawJudge:
         own: Run,
         truths: Mapping[Output, Truth],
         options: Options,
-        *,
-        backends: int,
     ) -> None:
         self.law, self.trial, self.options = law, trial, options
         self.case = own.case
         self._runs = {OWN: own, **trial.runs}
-        self._needed = {term.run for relation in trial.relations.values() for term in relation.terms}
-        self._needed |= {OWN}
-        self._answers: dict[str, dict[str, Answer]] = {}
-        self._awaited = backends
         self._truths: dict[str, Mapping[Output, Truth]] = {OWN: truths}
         self._blindness: dict[Output, str | None] = {}
-
-    def take(self, backend: str, run: str, answer: Answer) -> list[Comparison] | None:
-        """The comparisons of ``backend``, once the last of its runs is here; None until then."""
-        answers = self._answers.setdefault(backend, {})
-        answers[run] = answer
-        if not self._needed <= answers.keys():
-            return None
-        judged = self.judge(backend, self._answers.pop(backend))
-        self._awaited -= 1
-        if self._awaited == 0:
-            self._truths.clear()  # they are as large as all outputs together
-        return judged
 
     def judge(self, backend: str, answers: Answers) -> list[Comparison]:
         """The comparisons of one backend, one for each relation whose outputs it claims to have."""
@@ -176,8 +156,10 @@ class LawJudge:
             judgement = replace(
                 judgement, reason=f"the law that {self.law.statement} holds loosely: {judgement.reason}"
             )
-        blind = self._blind_to(output) if judgement.verdict.good else None
-        return finished(judgement, blind or None, strict=self.options.strict)
+        blind = (self._blind_to(output) if judgement.verdict.good else None) or None
+        decided = int(blind is None)
+        power = Power(finite=1, decided=decided, decided_loosely=decided, missed=blind, missed_loosely=blind)
+        return finished(judgement, power, strict=self.options.strict)
 
     def _sides(self, relation: Relation, left: Real, right: Real) -> tuple[Truth, Array]:
         """What the left side is judged against, and ρ: what all outputs may be off for having been rounded."""

@@ -1,0 +1,171 @@
+"""One pass over a case: each tile is evaluated by the oracle once, and every candidate and canary judged by it.
+
+On several threads where there is enough to do: NumPy lets go of the interpreter while it computes. Each thread takes
+neighbouring blocks, or where there are few large ones neighbouring tiles of each, and what the threads have gathered
+is put together in their order.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from normcheck.case import Case, Output
+from normcheck.judge.array import Bound
+from normcheck.judge.canaries import Canaries, Look, Power, merged, power
+from normcheck.judge.distance import Figures, Measure, Scale
+from normcheck.methods.tiles import Block, Tile
+from normcheck.oracle import Oracle
+from normcheck.oracle.evaluate import Batch, Each, Evaluated, Sums
+from normcheck.oracle.parameters import Gathered
+
+Floats = NDArray[np.floating]
+Item = TypeVar("Item")
+T = TypeVar("T")
+MAX_THREADS = 8
+PER_THREAD = 2**18  # elements from which another thread pays
+KEPT = 2**25 - 2**16  # bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Candidate:
+    """One output of one backend, of the right shape and dtype, and how it is judged."""
+
+    backend: str
+    output: Output
+    array: Floats
+    scale: Scale
+    bound: Bound
+
+
+@dataclass(slots=True, kw_only=True)
+class _State:
+    """What one thread has gathered."""
+
+    measures: Sequence[Measure]
+    sums: Sums
+    canary_sums: Mapping[str, Gathered]
+
+    def merge(self, other: _State) -> None:
+        """Take in what another thread has gathered of what comes after."""
+        for own, theirs in zip(self.measures, other.measures, strict=True):
+            own.figures.plus(theirs.figures)
+        self.sums.merge(other.sums)
+        for name, gathered in other.canary_sums.items():
+            self.canary_sums[name].merge(gathered)
+
+
+class Traversal:
+    """One pass over the case of ``oracle``; ``bounds`` and ``scales`` are those of its outputs."""
+
+    def __init__(
+        self,
+        case: Case,
+        oracle: Oracle,
+        candidates: Sequence[Candidate],
+        bounds: Mapping[Output, Bound],
+        scales: Mapping[Output, Scale],
+    ) -> None:
+        self.case, self.oracle, self.candidates = case, oracle, candidates
+        self.bounds, self.scales = bounds, scales
+
+    def run(self) -> tuple[Sequence[Figures], Mapping[Output, Power]]:
+        """The figures of each candidate, and the power of the case for each output."""
+        # Once memory of this size has been freed, glibc keeps freed memory for the temporaries that follow.
+        np.empty(KEPT, np.uint8)
+        threads = max(1, min(os.cpu_count() or 1, self.oracle.inputs.x.size // PER_THREAD, MAX_THREADS))
+        if threads == 1:
+            return self._run(map, 1)
+        with ThreadPoolExecutor(threads) as pool:
+            return self._run(_pooled(pool), threads)
+
+    def _run(self, each: Each, threads: int) -> tuple[Sequence[Figures], Mapping[Output, Power]]:
+        oracle = self.oracle
+        canaries = Canaries(self.case, oracle.inputs, oracle.partition, self.bounds, self.scales, each)
+        states = [self._state(canaries) for _ in range(threads)]
+        batches: list[Batch] = []
+        powers: dict[Output, Power] = {}
+        if len(oracle.blocks) >= 2 * threads or threads == 1:
+            spans = zip(_spans(oracle.blocks, threads), states, strict=True)
+            found = each(lambda span: [self._block(block, canaries, span[1]) for block in span[0]], spans)
+            blocks = (block for span in found for block in span)
+        else:
+            blocks = (self._large_block(block, canaries, states, each) for block in oracle.blocks)
+        for batch, looked in blocks:
+            batches.append(batch)
+            for output, some in looked.items():
+                powers[output] = powers[output].plus(some) if output in powers else some
+        first, *others = states
+        for other in others:
+            first.merge(other)
+        totals = oracle.totals(batches, first.sums)
+        for output, truth in totals.items():
+            powers[output] = power([canaries.look_whole(output, truth, first.canary_sums)])
+            for candidate, measure in zip(self.candidates, first.measures, strict=True):
+                if candidate.output is output:
+                    measure.add_whole(candidate.array, truth)
+        nothing = power([])
+        return [m.figures for m in first.measures], {o: powers.get(o, nothing) for o in self.case.outputs}
+
+    def _state(self, canaries: Canaries) -> _State:
+        return _State(
+            measures=[Measure(each.scale, each.bound.allowed) for each in self.candidates],
+            sums=self.oracle.sums(),
+            canary_sums=canaries.weight_sums(),
+        )
+
+    def _block(self, block: Block, canaries: Canaries, state: _State) -> tuple[Batch, dict[Output, Power]]:
+        evaluated = self.oracle.evaluate(block)
+        looks = [self._tile(evaluated, tile, canaries, state) for tile in block.tiles]
+        return evaluated.batch, _powers([looks])
+
+    def _large_block(
+        self, block: Block, canaries: Canaries, states: Sequence[_State], each: Each
+    ) -> tuple[Batch, dict[Output, Power]]:
+        evaluated = self.oracle.evaluate(block, each)
+        spans = zip(_spans(block.tiles, len(states)), states, strict=True)
+        looks = each(lambda span: [self._tile(evaluated, tile, canaries, span[1]) for tile in span[0]], spans)
+        return evaluated.batch, _powers(looks)
+
+    def _tile(
+        self, evaluated: Evaluated, tile: Tile, canaries: Canaries, state: _State
+    ) -> Mapping[Output, Look]:
+        part = evaluated.part(tile)
+        for candidate, measure in zip(self.candidates, state.measures, strict=True):
+            if (truth := part.truths.get(candidate.output)) is not None:
+                measure.add(tile.cut(candidate.array), truth, tile.locate)
+        state.sums.add(part)
+        canaries.add(tile, state.canary_sums)
+        return canaries.look(part)
+
+
+def _powers(looks: Iterable[Sequence[Mapping[Output, Look]]]) -> dict[Output, Power]:
+    """The power in one block, from looks at its tiles."""
+    every = [look for some in looks for look in some]
+    return {output: power([merged([look[output] for look in every])]) for output in every[0]}
+
+
+def _spans(items: Sequence[Item], count: int) -> list[Sequence[Item]]:
+    """``items`` in ``count`` runs of neighbours, as equal as they can be."""
+    ends = [len(items) * number // count for number in range(count + 1)]
+    return [items[start:stop] for start, stop in itertools.pairwise(ends)]
+
+
+def _pooled(pool: Executor) -> Each:
+    """A map on the threads of ``pool``, with the same silence about what is not finite."""
+
+    def each(function: Callable[[Item], T], items: Iterable[Item]) -> Iterator[T]:
+        def silent(item: Item) -> T:
+            with np.errstate(all="ignore"):  # a thread has a state of its own
+                return function(item)
+
+        return pool.map(silent, items)
+
+    return each
