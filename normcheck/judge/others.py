@@ -2,36 +2,41 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from normcheck.case import Case, Method, Output, Params
 from normcheck.dtype import DType
 from normcheck.methods import Partition, Shape, partition_of
+from normcheck.methods.definition import Bucket
 from normcheck.methods.group import default_num_groups
-from normcheck.methods.tiles import Tile, blocks
+from normcheck.methods.tiles import Range, Tile, blocks
 from normcheck.oracle import Inputs
 from normcheck.oracle.double_double import DoubleDouble
 from normcheck.oracle.evaluate import Each
 from normcheck.oracle.gradients import times
+from normcheck.oracle.parameters import reshaped
 from normcheck.oracle.statistics import (
-    Array,
     Piece,
     Real,
+    beside,
     exponents,
     high,
     ldexp,
     low,
-    mean,
     plain_statistics,
     stacked,
     sum_of,
+    total,
 )
 
 T = TypeVar("T")
+MAX_SETS = 2**21  # of another method: its statistics are held, 16 bytes a set
 
 
 class Other:
@@ -44,107 +49,109 @@ class Other:
         self._weight = inputs.broadcast(inputs.weight, 1.0)
         self._bias = inputs.broadcast(inputs.bias, 0.0)
         self._gradients = Output.GRAD_X in case.outputs
-        with np.errstate(all="ignore"):
-            self._statistics = self._along_x(each)
+        self._groups = _group_of_channels(partition)
+        self._statistics: dict[str, Real] = {}
+        if partition.max_n > 1:  # the x̂ of a set of one element is 0 whatever it is
+            with np.errstate(all="ignore"):
+                self._statistics = self._along_x(each)
 
     def value(self, output: Output, tile: Tile) -> Real:
         """One output at ``tile``, as (sets, elements); for a parameter's gradient what is to be summed for it."""
         x_hat = self._x_hat(tile)
         if output is Output.Y:
-            return times(x_hat, self._cut(self._weight, tile)) + self._cut(self._bias, tile)
+            return times(x_hat, self.inputs.cut(self._weight, tile)) + self.inputs.cut(self._bias, tile)
         if output is Output.GRAD_WEIGHT:
             return times(x_hat, self.inputs.grad_y_of(tile))
+        if not self._statistics:
+            return np.zeros(tile.size)
         h_mean, product, inverse_root = (self._at(name, tile) for name in ("h", "product", "inverse_root"))
         grad_x = (self._h(tile) - h_mean - x_hat * product) * inverse_root
-        return ldexp(grad_x, -self._exponent(tile))
+        return ldexp(grad_x, -self._exponent(tile)) if self._precise else grad_x
 
     def _x_hat(self, tile: Tile) -> Real:
+        if not self._statistics:
+            return np.zeros(tile.size)
         x = self.inputs.x_of(tile)
-        if self._precise:
-            x = np.ldexp(x, -self._exponent(tile))
-        real: Real = DoubleDouble(x) if self._precise else x
-        centre, correction, root = (self._at(n, tile) for n in ("centre", "correction", "inverse_root"))
-        return ((real - centre) - correction) * root
+        real: Real = DoubleDouble(np.ldexp(x, -self._exponent(tile))) if self._precise else x
+        return (real - self._at("mean", tile)) * self._at("inverse_root", tile)
 
     def _h(self, tile: Tile) -> Real:
-        g, weight = self.inputs.grad_y_of(tile), self._cut(self._weight, tile)
+        g, weight = self.inputs.grad_y_of(tile), self.inputs.cut(self._weight, tile)
         return times(DoubleDouble(g), weight) if self._precise else g * weight
 
-    def _exponent(self, tile: Tile) -> np.ndarray[tuple[int, ...], np.dtype[np.int_]]:
-        return self._cut(high(self._statistics["exponent"]), tile).astype(np.int_)
+    def _exponent(self, tile: Tile) -> NDArray[np.int_]:
+        return high(self._at("exponent", tile)).astype(np.int_)
 
     def _at(self, name: str, tile: Tile) -> Real:
+        """The statistics of the sets that the elements of a tile are in, for each of them."""
+        kept, channel = self.partition.kept, self.partition.channel_axis
+        index: list[Range] = [part if axis in kept else slice(0, 1) for axis, part in enumerate(tile.ranges)]
+        if self._groups is not None:
+            index[channel] = self._groups[tile.ranges[channel]]
         value = self._statistics[name]
         tail = low(value)
-        leading = self._cut(high(value), tile)
-        return leading if tail is None else DoubleDouble(leading, self._cut(tail, tile))
-
-    @staticmethod
-    def _cut(array: Array, tile: Tile) -> Array:
-        found: Array = tile.cut(np.broadcast_to(array, tile.shape))
-        return found
+        leading = tile.spread(high(value)[tuple(index)])
+        return leading if tail is None else DoubleDouble(leading, tile.spread(tail[tuple(index)]))
 
     def _along_x(self, each: Each) -> dict[str, Real]:
-        """The statistics of each set, in a shape that broadcasts against x."""
-        found: dict[str, list[list[Real]]] = {}
+        """The statistics of each set, along the axes of x that tell the sets apart."""
+        found: dict[str, list[Real]] = {}
         for block in blocks(self.partition):
             columns = self._of_sets(block.tiles, block.stop - block.start, block.n, each)
             for name, column in columns.items():
-                found.setdefault(name, [[] for _ in self.partition.buckets])[block.bucket].append(column)
-        return {name: self._spread([stacked(parts) for parts in rows]) for name, rows in found.items()}
+                found.setdefault(name, []).append(column)
+        shape, kept = self.partition.shape, self.partition.kept
+        lengths = [length if axis in kept else 1 for axis, length in enumerate(shape)]
+        if self._groups is None:
+            return {name: reshaped(stacked(parts), lengths) for name, parts in found.items()}
+        # bucket after bucket, each sample after sample: the groups go to the axis of the channels
+        lengths[self.partition.channel_axis] = int(self._groups.max()) + 1
+        counts = [len(b.channels or ()) // self._size(b) for b in self.partition.buckets]
+        ends = np.cumsum([0, *(shape[0] * count for count in counts)])
+        spread = {}
+        for name, parts in found.items():
+            rows = stacked(parts)
+            by_bucket = [
+                reshaped(rows[start:stop], (shape[0], -1)) for start, stop in itertools.pairwise(ends)
+            ]
+            spread[name] = reshaped(beside(by_bucket), lengths)
+        return spread
+
+    def _size(self, bucket: Bucket) -> int:
+        return _channels_of_group(self.partition, bucket)
 
     def _of_sets(self, tiles: Sequence[Tile], sets: int, n: int, each: Each) -> dict[str, Real]:
         exponent = np.zeros((sets, 1), dtype=np.int_)
         if self._precise:
             exponent = exponents(each(self.inputs.x_of, tiles), self._eps)
+        known: list[Piece] = []  # the only one
 
         def piece(tile: Tile) -> Piece:
+            if known:
+                return known[0]
             x = self.inputs.x_of(tile)
-            return Piece(np.ldexp(x, -exponent) if self._precise else x, precise=self._precise, keep=False)
+            return Piece(
+                np.ldexp(x, -exponent) if self._precise else x, precise=self._precise, keep=len(tiles) == 1
+            )
+
+        if len(tiles) == 1:
+            known.append(piece(tiles[0]))
 
         def over(function: Callable[[Piece], T]) -> Iterable[T]:
             return each(lambda tile: function(piece(tile)), tiles)
 
         centre, correction, root = plain_statistics(over, n, self._eps, exponent=exponent)
-        found: dict[str, Real] = {
-            "exponent": exponent.astype(np.float64),
-            "centre": centre,
-            "correction": correction,
-            "inverse_root": root,
-        }
+        found: dict[str, Real] = {"mean": centre + correction, "inverse_root": root}
+        if self._precise:
+            found["exponent"] = exponent.astype(np.float64)
         if self._gradients:
 
             def incoming(tile: Tile) -> tuple[Real, Real]:
                 h, x_hat = self._h(tile), piece(tile).deviation(centre, correction) * root
-                share = tile.size[1] / n
-                return mean(h) * share, mean(h * x_hat) * share
+                return total(h), total(h * x_hat)
 
-            columns = list(zip(*each(incoming, tiles), strict=True))
-            found["h"], found["product"] = map(sum_of, columns)
-        return found
-
-    def _spread(self, rows: Sequence[Real]) -> Real:
-        """A column (sets, 1) of each bucket as an array that broadcasts against x."""
-        tails = [low(each) for each in rows]
-        leading = self._spread_array([high(each) for each in rows])
-        if tails[0] is None:
-            return leading
-        return DoubleDouble(leading, self._spread_array([tail for tail in tails if tail is not None]))
-
-    def _spread_array(self, rows: Sequence[Array]) -> Array:
-        shape, kept = self.partition.shape, self.partition.kept
-        lengths = [length if axis in kept else 1 for axis, length in enumerate(shape)]
-        if self.partition.buckets[0].channels is None:
-            return rows[0].reshape(lengths)
-        channel = self.partition.channel_axis
-        lengths[channel] = shape[channel]
-        found = np.empty(lengths)
-        by_channel = np.moveaxis(found, channel, -1).reshape(shape[0], shape[channel])  # shares its memory
-        for bucket, column in zip(self.partition.buckets, rows, strict=True):
-            assert bucket.channels is not None  # noqa: S101 (all buckets have channels where one has)
-            sets = column.reshape(shape[0], -1)
-            size = len(bucket.channels) // sets.shape[1]
-            by_channel[:, list(bucket.channels)] = np.repeat(sets, size, axis=1)
+            h, product = map(sum_of, zip(*each(incoming, tiles), strict=True))
+            found |= {"h": h / float(n), "product": product / float(n)}
         return found
 
 
@@ -164,7 +171,9 @@ def _if_other(
     method: Method, shape: Shape, params: Params, own: Partition
 ) -> Iterator[tuple[str, Partition]]:
     other = partition_of(method, shape, params)
-    if other.max_n and _sets(other) != _sets(own):
+    if not other.max_n or _sets(other) == _sets(own):
+        return
+    if other.max_n == 1 or math.prod(shape) // other.max_n <= MAX_SETS:
         yield f"{method} norm", other
 
 
@@ -174,10 +183,28 @@ def _sets(partition: Partition) -> object:
     reduced = {axis for axis in partition.reduced if shape[axis] > 1}
     groups: object = None
     if partition.buckets[0].channels is not None:
-        spatial = math.prod(shape[axis] for axis in partition.reduced if axis != channel)
-        sizes = {bucket.n // spatial for bucket in partition.buckets}
+        sizes = {_channels_of_group(partition, bucket) for bucket in partition.buckets}
         if sizes == {1}:
             reduced.discard(channel)
         elif sizes != {shape[channel]}:
             groups = partition.buckets
     return reduced, groups
+
+
+def _channels_of_group(partition: Partition, bucket: Bucket) -> int:
+    spatial = math.prod(partition.shape[axis] for axis in partition.reduced if axis != partition.channel_axis)
+    return bucket.n // spatial
+
+
+def _group_of_channels(partition: Partition) -> NDArray[np.intp] | None:
+    """The number of each channel's group, groups being numbered bucket after bucket; None without groups."""
+    if partition.buckets[0].channels is None:
+        return None
+    found = np.zeros(partition.shape[partition.channel_axis], np.intp)
+    start = 0
+    for bucket in partition.buckets:
+        channels = list(bucket.channels or ())
+        size = _channels_of_group(partition, bucket)
+        found[channels] = start + np.arange(len(channels)) // size
+        start += len(channels) // size
+    return found

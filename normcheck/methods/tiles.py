@@ -48,6 +48,10 @@ class Tile:
         """The tile of ``array``, as (sets, elements); a view where the memory layout allows it."""
         return array[self.ranges].transpose(self.order).reshape(self.size)
 
+    def spread(self, part: NDArray[Any]) -> NDArray[Any]:
+        """An array that broadcasts against ``x[ranges]``, as (sets, elements); a view where that is possible."""
+        return np.broadcast_to(part, self.lengths).transpose(self.order).reshape(self.size)
+
     def laid_out(self, rows: NDArray[Any]) -> NDArray[Any]:
         """``rows`` (sets, elements) with the axes of x, as ``array[ranges]`` has them."""
         lengths = self.lengths

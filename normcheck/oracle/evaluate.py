@@ -293,12 +293,12 @@ class Oracle:
     def _h(self, tile: Tile) -> Real:
         """h: the incoming gradient times the weight."""
         g = self.inputs.grad_y_of(tile)
-        weight = tile.cut(np.broadcast_to(self._weight, tile.shape))
+        weight = self.inputs.cut(self._weight, tile)
         return times(DoubleDouble(g), weight) if self._precise else g * weight
 
     def _y(self, tile: Tile, x: Standardized) -> Truth:
-        weight = tile.cut(np.broadcast_to(self._weight, tile.shape))
-        bias = tile.cut(np.broadcast_to(self._bias, tile.shape))
+        weight = self.inputs.cut(self._weight, tile)
+        bias = self.inputs.cut(self._bias, tile)
         magnitude = np.abs(weight)
         cond = magnitude * (x.e + x.magnitude) + np.abs(bias)
         return self._made(times(x.x_hat, weight) + bias, cond, magnitude * x.e2, self.n)

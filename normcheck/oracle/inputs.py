@@ -41,6 +41,11 @@ class Inputs:
         sizes = dict(zip(self.parameter_axes, parameter.shape, strict=True))
         return parameter.astype(np.float64).reshape([sizes.get(axis, 1) for axis in range(self.x.ndim)])
 
+    def cut(self, parameter: Array, tile: Tile) -> Array:
+        """The part at ``tile`` of what :meth:`broadcast` gives."""
+        found: Array = tile.cut(np.broadcast_to(parameter, self.x.shape))
+        return found
+
     def x_of(self, tile: Tile) -> Array:
         """The part of x at ``tile``, in float64."""
         return tile.cut(self.x).astype(np.float64)

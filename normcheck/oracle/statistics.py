@@ -69,11 +69,16 @@ def where(known: NDArray[np.bool_], a: Real, other: Array) -> Real:
     return DoubleDouble(np.where(known, a.hi, other), np.where(known, a.lo, 0.0))
 
 
-def stacked(parts: Sequence[Real]) -> Real:
+def stacked(parts: Sequence[Real], axis: int = 0) -> Real:
     """Parts one below the other."""
-    value: Array = np.concatenate([high(part) for part in parts])
+    value: Array = np.concatenate([high(part) for part in parts], axis=axis)
     tails = [tail for part in parts if (tail := low(part)) is not None]
-    return DoubleDouble(value, np.concatenate(tails)) if tails else value
+    return DoubleDouble(value, np.concatenate(tails, axis=axis)) if tails else value
+
+
+def beside(parts: Sequence[Real]) -> Real:
+    """Parts one beside the other."""
+    return stacked(parts, axis=1)
 
 
 def total(a: Real) -> Real:

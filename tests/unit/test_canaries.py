@@ -90,11 +90,11 @@ def test_one_set_that_decides_does_not_vouch_for_the_others() -> None:
 
 
 def test_the_bound_of_loose_lets_more_canaries_through_than_that_of_pass() -> None:
-    x = 3e3 + np.ldexp(bell(3, 4096), -1).reshape(1, -1)
+    x = 300 + np.ldexp(bell(3, 4096), -1).reshape(1, -1)
     power = power_of(x, Method.LAYER)
     assert (4096, 0) == (power.decided, power.decided_loosely)
     assert None is power.missed
-    assert "all-zero output" == power.missed_loosely
+    assert "group norm" == power.missed_loosely
 
 
 def test_elements_that_are_not_finite_decide_nothing() -> None:
