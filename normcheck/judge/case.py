@@ -61,11 +61,16 @@ class CaseJudge:
             for output in case.outputs
         }
 
+        self._traversal = Traversal(case, self._oracle, self._bounds, self._scales)
+
+    def prepare(self) -> None:
+        """Compute what needs no answers: there is time while they are awaited."""
+        self._traversal.prepare()
+
     def judge(self, answers: Mapping[str, Answer]) -> Judged:
         """The comparisons of the answers of all backends, one for each output that the case expects of them."""
         candidates = [*self._stated_candidates(), *self._candidates(answers)]
-        traversal = Traversal(self.case, self._oracle, candidates, self._bounds, self._scales)
-        figures, powers = traversal.run()
+        figures, powers = self._traversal.run(candidates)
         found = {
             (each.backend, each.output): self._finished(
                 each.output,

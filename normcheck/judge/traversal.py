@@ -11,6 +11,7 @@ import itertools
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -45,17 +46,18 @@ class Candidate:
     bound: Bound
 
 
-@dataclass(slots=True, kw_only=True)
 class _State:
     """What one thread has gathered."""
 
-    measures: Sequence[Measure]
-    sums: Sums
-    canary_sums: Mapping[str, Gathered]
+    def __init__(
+        self, candidates: Sequence[Candidate], sums: Sums, canary_sums: Mapping[str, Gathered]
+    ) -> None:
+        self.measures = [(each, Measure(each.scale, each.bound.allowed)) for each in candidates]
+        self.sums, self.canary_sums = sums, canary_sums
 
     def merge(self, other: _State) -> None:
         """Take in what another thread has gathered of what comes after."""
-        for own, theirs in zip(self.measures, other.measures, strict=True):
+        for (_, own), (_, theirs) in zip(self.measures, other.measures, strict=True):
             own.figures.plus(theirs.figures)
         self.sums.merge(other.sums)
         for name, gathered in other.canary_sums.items():
@@ -69,27 +71,43 @@ class Traversal:
         self,
         case: Case,
         oracle: Oracle,
-        candidates: Sequence[Candidate],
         bounds: Mapping[Output, Bound],
         scales: Mapping[Output, Scale],
     ) -> None:
-        self.case, self.oracle, self.candidates = case, oracle, candidates
-        self.bounds, self.scales = bounds, scales
+        self.case, self.oracle, self.bounds, self.scales = case, oracle, bounds, scales
+        self._canaries: Canaries | None = None
 
-    def run(self) -> tuple[Sequence[Figures], Mapping[Output, Power]]:
+    def prepare(self) -> None:
+        """Compute what needs no candidates."""
+        with self._mapping() as (each, _):
+            inputs, own = self.oracle.inputs, self.oracle.partition
+            self._canaries = Canaries(self.case, inputs, own, self.bounds, self.scales, each)
+
+    def run(self, candidates: Sequence[Candidate]) -> tuple[Sequence[Figures], Mapping[Output, Power]]:
         """The figures of each candidate, and the power of the case for each output."""
+        if self._canaries is None:
+            self.prepare()
+        assert self._canaries is not None  # noqa: S101 (it has just been made)
+        with self._mapping() as (each, threads):
+            return self._run(candidates, self._canaries, each, threads)
+
+    @contextmanager
+    def _mapping(self) -> Iterator[tuple[Each, int]]:
+        """A map, and on how many threads it is."""
         # Once memory of this size has been freed, glibc keeps freed memory for the temporaries that follow.
         np.empty(KEPT, np.uint8)
         threads = max(1, min(os.cpu_count() or 1, self.oracle.inputs.x.size // PER_THREAD, MAX_THREADS))
         if threads == 1:
-            return self._run(map, 1)
+            yield map, 1
+            return
         with ThreadPoolExecutor(threads) as pool:
-            return self._run(_pooled(pool), threads)
+            yield _pooled(pool), threads
 
-    def _run(self, each: Each, threads: int) -> tuple[Sequence[Figures], Mapping[Output, Power]]:
+    def _run(
+        self, candidates: Sequence[Candidate], canaries: Canaries, each: Each, threads: int
+    ) -> tuple[Sequence[Figures], Mapping[Output, Power]]:
         oracle = self.oracle
-        canaries = Canaries(self.case, oracle.inputs, oracle.partition, self.bounds, self.scales, each)
-        states = [self._state(canaries) for _ in range(threads)]
+        states = [_State(candidates, oracle.sums(), canaries.weight_sums()) for _ in range(threads)]
         batches: list[Batch] = []
         powers: dict[Output, Power] = {}
         if len(oracle.blocks) >= 2 * threads or threads == 1:
@@ -108,18 +126,12 @@ class Traversal:
         totals = oracle.totals(batches, first.sums)
         for output, truth in totals.items():
             powers[output] = power([canaries.look_whole(output, truth, first.canary_sums)])
-            for candidate, measure in zip(self.candidates, first.measures, strict=True):
+            for candidate, measure in first.measures:
                 if candidate.output is output:
                     measure.add_whole(candidate.array, truth)
         nothing = power([])
-        return [m.figures for m in first.measures], {o: powers.get(o, nothing) for o in self.case.outputs}
-
-    def _state(self, canaries: Canaries) -> _State:
-        return _State(
-            measures=[Measure(each.scale, each.bound.allowed) for each in self.candidates],
-            sums=self.oracle.sums(),
-            canary_sums=canaries.weight_sums(),
-        )
+        figures = [measure.figures for _, measure in first.measures]
+        return figures, {output: powers.get(output, nothing) for output in self.case.outputs}
 
     def _block(self, block: Block, canaries: Canaries, state: _State) -> tuple[Batch, dict[Output, Power]]:
         evaluated = self.oracle.evaluate(block)
@@ -138,7 +150,7 @@ class Traversal:
         self, evaluated: Evaluated, tile: Tile, canaries: Canaries, state: _State
     ) -> Mapping[Output, Look]:
         part = evaluated.part(tile)
-        for candidate, measure in zip(self.candidates, state.measures, strict=True):
+        for candidate, measure in state.measures:
             if (truth := part.truths.get(candidate.output)) is not None:
                 measure.add(tile.cut(candidate.array), truth, tile.locate)
         state.sums.add(part)

@@ -209,16 +209,14 @@ def _tile(partition: Partition, bucket: Bucket, axes: Sequence[_Axis], cuts: Seq
 
 
 def _channels(channels: Sequence[int], groups: slice, size: int, within: slice) -> Range:
-    """The channels at ``within`` of each of ``groups``: a slice where they follow one another."""
-    found = [
-        channel
-        for group in range(groups.start, groups.stop)
-        for channel in channels[group * size + within.start : group * size + within.stop]
-    ]
-    first = found[0]
-    if found == list(range(first, first + len(found))):
-        return slice(first, first + len(found))
-    return np.array(found, dtype=np.intp)
+    """The channels at ``within`` of each of ``groups``: a slice where they follow one another.
+
+    There are several groups only where ``within`` is all of each.
+    """
+    start, stop = groups.start * size + within.start, (groups.stop - 1) * size + within.stop
+    if channels[start:stop] == range(channels[start], channels[start] + stop - start):
+        return slice(channels[start], channels[start] + stop - start)
+    return np.array(channels[start:stop], dtype=np.intp)
 
 
 def _every(part: Range, size: int, step: int) -> Range:

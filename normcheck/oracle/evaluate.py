@@ -29,7 +29,7 @@ from numpy.typing import NDArray
 from normcheck.case import Case, Output
 from normcheck.dtype import DType
 from normcheck.methods import Partition
-from normcheck.methods.tiles import Block, Tile, blocks
+from normcheck.methods.tiles import TILE, Block, Tile, blocks
 from normcheck.oracle.double_double import DoubleDouble
 from normcheck.oracle.gradients import Incoming, addends, through_given, through_own, times
 from normcheck.oracle.inputs import Inputs, prepared
@@ -131,7 +131,8 @@ class Oracle:
 
     ``precise`` works in double-double, for float64 inputs. ``running`` normalizes with the running
     statistics instead of the sets' own, as in eval mode. The running statistics are those after ``steps``
-    training steps with ``momentum`` (None: one, or none where they are only used).
+    training steps with ``momentum`` (None: one, or none where they are only used). ``tile`` is the number of
+    elements that are evaluated at once.
     """
 
     def __init__(
@@ -145,9 +146,10 @@ class Oracle:
         momentum: float | None = None,
         running: bool = False,
         steps: int | None = None,
+        tile: int = TILE,
     ) -> None:
         self.inputs, self.outputs, self.partition = inputs, tuple(outputs), partition
-        self.blocks = blocks(partition)
+        self.blocks = blocks(partition, tile)
         self.n = 1 if running else partition.max_n
         self.unit = 2.0**-104 if precise else 2.0**-53
         self._eps, self._precise, self._running, self._momentum = eps, precise, running, momentum
@@ -168,6 +170,7 @@ class Oracle:
                 momentum=momentum,
                 running=running,
                 steps=steps,
+                tile=tile,
             )
         if running:
             with np.errstate(all="ignore"):
@@ -378,15 +381,15 @@ def evaluate(
         running=running,
         steps=steps,
     )
-    return _whole(oracle)
+    return whole(oracle)
 
 
 def truths_of(case: Case, arrays: Mapping[str, Floats]) -> dict[Output, Truth]:
     """What the oracle says of each output of ``case``, as whole arrays."""
-    return _whole(oracle_of(case, arrays))
+    return whole(oracle_of(case, arrays))
 
 
-def oracle_of(case: Case, arrays: Mapping[str, Floats]) -> Oracle:
+def oracle_of(case: Case, arrays: Mapping[str, Floats], tile: int = TILE) -> Oracle:
     """The oracle of ``case``."""
     inputs, own = prepared(case, arrays)
     return Oracle(
@@ -398,10 +401,12 @@ def oracle_of(case: Case, arrays: Mapping[str, Floats]) -> Oracle:
         momentum=case.params.momentum,
         running=case.uses_running,
         steps=case.steps,
+        tile=tile,
     )
 
 
-def _whole(oracle: Oracle) -> dict[Output, Truth]:
+def whole(oracle: Oracle) -> dict[Output, Truth]:
+    """All outputs as whole arrays."""
     evaluated = [oracle.evaluate(block) for block in oracle.blocks]
     parts = [each.part(tile) for each in evaluated for tile in each.block.tiles]
     sums = oracle.sums()

@@ -184,6 +184,9 @@ class _Session:
                 replay = recording.Replay(spec, recording.read(spec.recording))
                 replay.check([planned.case.id for planned in self.planned])
                 self.sources[spec.name] = replay
+        self._start_threads()
+
+    def _start_threads(self) -> None:
         for name, source in self.sources.items():
             self.queues[name] = queue.SimpleQueue()
             self.done[name] = 0
@@ -195,6 +198,7 @@ class _Session:
         self.on_progress(self.done, tasks.total)
         for number, task in enumerate(tasks):
             self._ask(number, task)
+            task.prepare()
             del task  # all that holds its arrays is what is open
             while len(self.open) > AT_LEAST and sum(each.nbytes for each in self.open.values()) > AT_MOST:
                 self._take(tasks)

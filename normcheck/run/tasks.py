@@ -36,6 +36,9 @@ class Task(Protocol):
     def asked(self, spec: BackendSpec) -> Sequence[str]:
         """The names of the runs that a source is asked for."""
 
+    def prepare(self) -> None:
+        """Compute what needs no answers."""
+
     def judge(self, answers: Mapping[str, ByRun]) -> Judged:
         """What follows from the answers of every source, by run."""
 
@@ -47,17 +50,20 @@ class CaseTask:
         arrays = planned.fixture.arrays()
         self.number = number
         self.runs = {OWN: Run(case=planned.case, arrays=arrays.inputs(planned.case))}
-        self._stated, self._options = _stated(arrays, planned), options
+        run = self.runs[OWN]
+        self._judge = CaseJudge(run.case, run.arrays, options, _stated(arrays, planned))
 
     def asked(self, spec: BackendSpec) -> Sequence[str]:
         """The case itself."""
         return (OWN,)
 
+    def prepare(self) -> None:
+        """Compute what needs no answers."""
+        self._judge.prepare()
+
     def judge(self, answers: Mapping[str, ByRun]) -> Judged:
         """The comparisons with the oracle, and between each two sources."""
-        run = self.runs[OWN]
-        judge = CaseJudge(run.case, run.arrays, self._options, self._stated)
-        return judge.judge({backend: by_run[OWN] for backend, by_run in answers.items()})
+        return self._judge.judge({backend: by_run[OWN] for backend, by_run in answers.items()})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,6 +107,9 @@ class LawsTask:
         """The runs of the laws, and of the case itself, to which they relate."""
         found = [each.prefix + name for each in self._trials if each.asks(spec) for name in each.trial.runs]
         return [OWN, *found] if any(each.asks(spec) for each in self._trials) else []
+
+    def prepare(self) -> None:
+        """Nothing: what a law needs of the oracle depends on what is returned."""
 
     def judge(self, answers: Mapping[str, ByRun]) -> Judged:
         """The comparisons by each law."""
