@@ -121,7 +121,8 @@ def test_the_judgement_does_not_depend_on_the_number_of_threads(
     outputs = {o.value: t.value.astype(numpy_dtype(dtype)) for o, t in truths.items()}
     wrong = {name: array.copy() for name, array in outputs.items()}
     for array in wrong.values():
-        array[(-1,) * array.ndim] *= 2
+        array[(-1,) * array.ndim] = np.nan
+        array[(-2,) * array.ndim] = np.nan
     answers = {
         "right": Answer(verdict=None, outputs=outputs),
         "wrong": Answer(verdict=None, outputs=wrong),
@@ -134,6 +135,7 @@ def test_the_judgement_does_not_depend_on_the_number_of_threads(
         Verdict.INCONCLUSIVE
     }
     assert {Verdict.FAIL} == {result.verdict for result in judged[1].results["wrong"]}
+    assert {2} == {result.mismatched for result in judged[1].results["wrong"]}
     for name in answers:
         for one, three in zip(judged[1].results[name], judged[3].results[name], strict=True):
             assert one.verdict is three.verdict
