@@ -36,6 +36,7 @@ format: $(VENV)/.developers ## mend what ruff can mend
 bench: $(VENV)/.users ## time normcheck against a script written by hand
 	$(VENV)/bin/python benchmarks/run.py
 	$(VENV)/bin/python benchmarks/comparison.py
+	$(VENV)/bin/python benchmarks/large.py --gradients
 
 power: $(VENV)/.developers ## measure which broken implementations the checks catch, into docs/power.md
 	$(VENV)/bin/python tests/mutants/power.py
