@@ -34,6 +34,17 @@ def by_law(report: dict[str, Any], backend: str, law: str) -> set[str]:
     return {r["verdict"] for r in report["results"] if r["backend"] == backend and law_of(r) == law}
 
 
+def decided_elsewhere(result: dict[str, Any], results: list[dict[str, Any]]) -> bool:
+    """True for what this case leaves open and another one decides."""
+
+    def kind(r: dict[str, Any]) -> tuple[str, ...]:
+        return r["method"], r["output"], law_of(r)
+
+    return result["verdict"] == "inconclusive" and any(
+        r["verdict"] == "pass" and kind(r) == kind(result) for r in results
+    )
+
+
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("backend", ["numpy", "torch", "jax"])
@@ -49,7 +60,7 @@ def test_honest_backends_obey_every_law(
     accused = {
         (r["backend"], r["case"].rpartition("/")[0], r["output"])
         for r in results
-        if r["verdict"] not in {"pass", "unsupported"}
+        if r["verdict"] not in {"pass", "unsupported"} and not decided_elsewhere(r, results)
     }
     assert accused <= KNOWN
     applied = {law_of(r) for r in results if r["verdict"] == "pass"}
@@ -165,7 +176,7 @@ def test_the_table_has_a_line_for_each_law_and_how_to_see_it_again(run: Run) -> 
     assert "the law demands" in text
     (command,) = (line for line in text.splitlines() if "reproduce: " in line)
     assert command.endswith("--laws")
-    assert "note: laws that were put to nothing here: affine, one-group" in text
+    assert "note: laws that applied to no case in this run: affine, one-group" in text
 
 
 def test_without_laws_there_are_none(run: Run, parsed: Parsed) -> None:

@@ -126,7 +126,7 @@ def changed_environment(tensors: dict[str, np.ndarray], metadata: dict[str, str]
 
 
 def later_format(tensors: dict[str, np.ndarray], metadata: dict[str, str]) -> None:
-    metadata["normcheck_recording"] = "2"
+    metadata["normcheck_recording"] = "3"
 
 
 def no_recording(tensors: dict[str, np.ndarray], metadata: dict[str, str]) -> None:
@@ -147,7 +147,7 @@ def sealed_nonsense(tensors: dict[str, np.ndarray], metadata: dict[str, str]) ->
         (missing_tensor, "is missing"),
         (additional_tensor, "no case has the tensor 'more'"),
         (changed_environment, "is not what its sha256 says"),
-        (later_format, "normcheck_recording 2, this normcheck reads 1"),
+        (later_format, "normcheck_recording 3, this normcheck reads 2"),
         (no_recording, "normcheck_recording none"),
         (sealed_nonsense, "malformed"),
     ],

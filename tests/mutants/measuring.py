@@ -38,8 +38,8 @@ class Failure:
 class Outcome:
     """What became of one implementation in one method and dtype, training and inference together.
 
-    ``failures`` are in the order of ``excess``, the largest first; ``undecided`` are the cases in which a
-    verdict was INCONCLUSIVE, ``compared`` is how many comparisons there were in all.
+    ``failures`` are in the order of ``excess``, the largest first; ``undecided`` are the cases with an
+    INCONCLUSIVE output that no other case decides, ``compared`` is how many comparisons there were in all.
     """
 
     implementation: Implementation
@@ -135,8 +135,11 @@ def _results(batch: Batch) -> Iterator[Comparison]:
 def _outcome(one: Implementation, method: str, dtype: str, results: Sequence[Comparison]) -> Outcome:
     failures = [_failure(result) for result in results if result.verdict in BAD]
     failures.sort(key=lambda failure: -failure.excess)
+    decided = {result.output for result in results if result.verdict in {Verdict.PASS, Verdict.LOOSE}}
     undecided = dict.fromkeys(
-        f"{result.case.id} {result.output}" for result in results if result.verdict is Verdict.INCONCLUSIVE
+        f"{result.case.id} {result.output}"
+        for result in results
+        if result.verdict is Verdict.INCONCLUSIVE and result.output not in decided
     )
     return Outcome(
         implementation=one,
