@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from normcheck.case import Case, Method, Output
+from normcheck.data import ABSENT_BY_DEFAULT
 from normcheck.verdict import SEVERITY, ExitCode, Verdict
 
 EXPECTED = "expected"  # the name under which a fixture's own expected values are compared
@@ -67,7 +68,7 @@ class Comparison:
     law: str = ""
     seconds: float | None = None
     stderr: str = ""
-    known: Known | None = None
+    known: Known | None = field(default=None, metadata=ABSENT_BY_DEFAULT)
 
     @property
     def case_id(self) -> str:
@@ -158,7 +159,7 @@ class Report:
     arguments: Mapping[str, str] = field(default_factory=dict)  # of --backend, by the backend's name
     fixtures: Mapping[str, str] = field(default_factory=dict)  # arguments of --fixture, by the fixture's name
     max_backward_error: float | None = None  # what replaced the derived bound
-    stale: tuple[str, ...] = ()  # entries of the ledger that hold no more
+    stale: tuple[str, ...] = field(default=(), metadata=ABSENT_BY_DEFAULT)  # what is wrong with the ledger
 
     def by_oracle(self) -> tuple[Comparison, ...]:
         """The comparisons with the oracle: all but those that a law judged."""

@@ -9,7 +9,9 @@ from typing import Any
 from numpy.typing import NDArray
 
 from normcheck.answer import Answer
+from normcheck.backends._base import Task
 from normcheck.case import Case
+from normcheck.data import to_data
 from normcheck.dtypes import tagged, untagged
 from normcheck.errors import TargetError
 from normcheck.run.backends import BackendSpec
@@ -115,17 +117,8 @@ class WorkerClient:
 
     def _exchange(self, process: WorkerProcess, case: Case, inputs: frames.Packed) -> Answer:
         self._number += 1
-        task = {
-            "case": case.id,
-            "method": case.method.value,
-            "mode": case.mode.value,
-            "dtype": case.dtype.value,
-            "layout": case.layout.value,
-            "steps": case.steps,
-            "params": case.params.to_dict(),
-            "outputs": [output.value for output in case.outputs],
-            "parameter_dtype": case.parameter_dtype and case.parameter_dtype.value,
-        }
+        spelled = {"case": case.id, **to_data(case)}
+        task = {name: spelled[name] for name in Task._fields}
         deadline = time.monotonic() + self.timeout
         try:
             process.socket.settimeout(self.timeout)

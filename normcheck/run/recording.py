@@ -1,9 +1,9 @@
-"""What a backend answered, in a file: written where it runs, compared where the oracle is.
+"""The outputs of a backend in a file: saved on one machine, compared on another.
 
 A recording is a safetensors file. The tensor ``CASE/OUTPUT`` is an output, such as
 ``group[num_groups=4]/nchw/float32/y``. Its metadata has ``normcheck_recording``, the version of the format, and
-``run``, JSON: the backend and its environment, and for each case its parameters, the SHA-256 of each input, and what
-there is beside outputs; ``sha256`` is that of the rest. docs/recordings.md describes it in full.
+``run``, JSON: the backend and its environment, and for each case its parameters, the SHA-256 of each input and
+output, and the rest of the answer; ``sha256`` is that of ``run``. docs/recordings.md describes it in full.
 """
 
 from __future__ import annotations
@@ -20,46 +20,65 @@ from numpy.typing import NDArray
 
 from normcheck.answer import Answer
 from normcheck.case import Case
+from normcheck.data import from_data, parse, to_data
 from normcheck.dtypes import tagged
 from normcheck.errors import RecordingError
 from normcheck.run.backends import BackendSpec
 from normcheck.verdict import Verdict
 from normcheck.worker.frames import Tagged, storage
 
-VERSION = "2"
+VERSION = "3"
 MARK = "normcheck_recording"
-_UNKNOWN = frozenset({"complex128"})  # of the dtypes that frames carry, what safetensors does not
+_UNKNOWN = frozenset({"complex128"})  # dtypes that frames carry and safetensors does not
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Question:
+    """A case, and the SHA-256 of each input with its dtype and shape."""
+
+    case: Case
+    inputs: Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recorded:
-    """The answer to one case, and what it was computed from."""
+    """The answer to one case, and the question that it answers."""
 
-    question: Mapping[str, Any]
+    question: Question
     answer: Answer
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recording:
-    """The answers of one backend by the ids of the cases; ``environment`` is what it said of itself."""
+    """The answers of one backend by the ids of the cases, and the backend's environment."""
 
     backend: str
     environment: Mapping[str, Any]
     cases: Mapping[str, Recorded]
 
 
-def question(case: Case, arrays: Mapping[str, NDArray[np.floating]]) -> dict[str, Any]:
-    """What a case asks: its parameters, and the SHA-256 of each input with its dtype and shape."""
-    return {
-        "method": case.method.value,
-        "params": case.params.to_dict(),
-        "dtype": case.dtype.value,
-        "mode": case.mode.value,
-        "steps": case.steps,
-        "layout": case.layout.value,
-        "outputs": [output.value for output in case.outputs],
-        "inputs": {name: fingerprint(tagged(array)) for name, array in sorted(arrays.items())},
-    }
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Entry:
+    """A case in ``run``; ``outputs`` has the SHA-256 of each tensor."""
+
+    question: Question
+    outputs: Mapping[str, str]
+    answer: Answer
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Run:
+    """``run`` in the metadata."""
+
+    backend: str
+    environment: Mapping[str, Any]
+    cases: Mapping[str, _Entry]
+
+
+def question(case: Case, arrays: Mapping[str, NDArray[np.floating]]) -> Question:
+    """The question that ``case`` with the inputs ``arrays`` is."""
+    inputs = {name: fingerprint(tagged(array)) for name, array in sorted(arrays.items())}
+    return Question(case=case, inputs=inputs)
 
 
 def fingerprint(array: Tagged) -> str:
@@ -79,17 +98,17 @@ def to_bytes(recording: Recording) -> bytes:
         for case, recorded in recording.cases.items()
         for name, array in recorded.answer.outputs.items()
     }
-    run = {
-        "backend": recording.backend,
-        "environment": dict(recording.environment),
-        "cases": {case: _entry(recorded) for case, recorded in recording.cases.items()},
-    }
-    text = json.dumps(run, sort_keys=True)
+    run = _Run(
+        backend=recording.backend,
+        environment=recording.environment,
+        cases={case: _entry(recorded) for case, recorded in recording.cases.items()},
+    )
+    text = json.dumps(to_data(run), sort_keys=True, allow_nan=False)
     return save(tensors, metadata={MARK: VERSION, "run": text, "sha256": _seal(text)})
 
 
 def read(path: str) -> Recording:
-    """The recording at ``path``; RecordingError where it is none, or not what was written."""
+    """The recording at ``path``; RecordingError where it is malformed, or not as it was written."""
     where = f"recording {path}"
     metadata, tensors = _opened(path, where)
     if metadata.get(MARK) != VERSION:
@@ -100,29 +119,28 @@ def read(path: str) -> Recording:
         )
     text = metadata.get("run", "")
     if metadata.get("sha256") != _seal(text):
-        raise RecordingError(f"{where}: 'run' is not what its sha256 says: it was changed or damaged")
+        raise RecordingError(f"{where}: 'run' does not have its sha256: it was changed or damaged")
     try:
-        run = json.loads(text)
-        cases = {str(case): _recorded(case, entry, tensors, where) for case, entry in run["cases"].items()}
-        if tensors:
-            raise RecordingError(f"{where}: no case has the tensor {min(tensors)!r}")
-        environment = {str(name): value for name, value in run["environment"].items()}
-        return Recording(backend=str(run["backend"]), environment=environment, cases=cases)
-    except (AttributeError, KeyError, TypeError, ValueError, RecursionError) as error:
-        raise RecordingError(f"{where}: 'run' is malformed: {type(error).__name__}: {error}") from None
+        run = from_data(_Run, parse(text))
+    except ValueError as error:
+        raise RecordingError(f"{where}: 'run' is malformed: {error}") from None
+    cases = {case: _recorded(case, entry, tensors, where) for case, entry in run.cases.items()}
+    if tensors:
+        raise RecordingError(f"{where}: no case has the tensor {min(tensors)!r}")
+    return Recording(backend=run.backend, environment=run.environment, cases=cases)
 
 
-def differences(asked: Mapping[str, Any], recorded: Mapping[str, Any]) -> list[str]:
-    """In what two questions differ, in words."""
+def differences(here: Question, there: Question) -> list[str]:
+    """The differences of two questions, in words."""
     found = []
-    for name in ("method", "params", "dtype", "mode", "steps", "layout", "outputs"):
-        if asked[name] != recorded.get(name):
-            found.append(f"{name} is {asked[name]} here and {recorded.get(name)} there")
-    theirs = recorded.get("inputs", {})
-    for name in sorted({*asked["inputs"], *theirs}):
-        here, there = asked["inputs"].get(name), theirs.get(name)
-        if here != there:
-            found.append(f"{name} is {_short(here)} here and {_short(there)} there")
+    case, recorded = to_data(here.case), to_data(there.case)
+    for name in case:
+        if case[name] != recorded[name]:
+            found.append(f"{name} is {case[name]} here and {recorded[name]} there")
+    for name in sorted({*here.inputs, *there.inputs}):
+        ours, theirs = here.inputs.get(name), there.inputs.get(name)
+        if ours != theirs:
+            found.append(f"{name} is {_short(ours)} here and {_short(theirs)} there")
     return found
 
 
@@ -131,7 +149,7 @@ def _short(digest: object) -> str:
 
 
 def recordable(answer: Answer) -> Answer:
-    """The answer as it can be written: an output of a dtype that safetensors lacks is a problem that says so."""
+    """The answer without outputs of a dtype that safetensors does not have; each becomes a problem."""
     strange = {
         name: array.dtype.name for name, array in answer.outputs.items() if array.dtype.name in _UNKNOWN
     }
@@ -144,57 +162,29 @@ def _seal(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _entry(recorded: Recorded) -> dict[str, Any]:
+def _entry(recorded: Recorded) -> _Entry:
     answer = recorded.answer
-    return {
-        "question": dict(recorded.question),
-        "outputs": {name: fingerprint(tagged(array)) for name, array in answer.outputs.items()},
-        "verdict": answer.verdict,
-        "reason": answer.reason,
-        "seconds": answer.seconds,
-        "stderr": answer.stderr,
-        "problems": dict(answer.problems),
-        "errors": dict(answer.errors),
-        "absent": sorted(answer.absent),
-        "nondeterministic": sorted(answer.nondeterministic),
-        "overwritten": sorted(answer.overwritten),
-    }
+    outputs = {name: fingerprint(tagged(array)) for name, array in answer.outputs.items()}
+    return _Entry(question=recorded.question, outputs=outputs, answer=answer)
 
 
-def _recorded(case: str, entry: Mapping[str, Any], tensors: dict[str, NDArray[Any]], where: str) -> Recorded:
+def _recorded(case: str, entry: _Entry, tensors: dict[str, NDArray[Any]], where: str) -> Recorded:
+    """An entry with its tensors, which are taken out of ``tensors``."""
+    if entry.question.case.id != case:
+        raise RecordingError(f"{where}: 'run' is malformed: {case!r} is not the id of its case")
+    if (verdict := entry.answer.verdict) is not None and verdict.compared:
+        raise RecordingError(f"{where}: 'run' is malformed: only a comparison has the verdict {verdict}")
     outputs = {}
-    for name, stated in entry["outputs"].items():
+    for name, stated in entry.outputs.items():
         if (tensor := tensors.pop(f"{case}/{name}", None)) is None:
             raise RecordingError(f"{where}: the tensor {f'{case}/{name}'!r} is missing")
         if (found := fingerprint(tagged(tensor))) != stated:
             raise RecordingError(
-                f"{where}: the tensor {f'{case}/{name}'!r} is not what was written: "
+                f"{where}: the tensor {f'{case}/{name}'!r} is not as it was written: "
                 f"stated {_short(stated)}, found {_short(found)}; it was changed or damaged"
             )
         outputs[name] = tensor
-    verdict = entry["verdict"]
-    question = entry["question"]
-    if not isinstance(question, dict) or not isinstance(question.get("inputs"), dict):
-        raise TypeError("a question is not an object with inputs")
-    answer = Answer(
-        verdict=None if verdict is None else Verdict(verdict),
-        reason=None if entry["reason"] is None else str(entry["reason"]),
-        outputs=outputs,
-        seconds=None if entry["seconds"] is None else float(entry["seconds"]),
-        stderr=str(entry["stderr"]),
-        problems=_texts(entry["problems"]),
-        errors=_texts(entry["errors"]),
-        absent=frozenset(map(str, entry["absent"])),
-        nondeterministic=frozenset(map(str, entry["nondeterministic"])),
-        overwritten=frozenset(map(str, entry["overwritten"])),
-    )
-    if answer.verdict is not None and answer.verdict.compared:
-        raise ValueError(f"verdict {verdict!r} is for whoever compares")
-    return Recorded(question=question, answer=answer)
-
-
-def _texts(entry: Mapping[str, Any]) -> dict[str, str]:
-    return {str(name): str(text) for name, text in entry.items()}
+    return Recorded(question=entry.question, answer=replace(entry.answer, outputs=outputs))
 
 
 def _opened(path: str, where: str) -> tuple[dict[str, str], dict[str, NDArray[Any]]]:
@@ -214,19 +204,19 @@ def _opened(path: str, where: str) -> tuple[dict[str, str], dict[str, NDArray[An
 
 
 class Replay:
-    """Answers from a recording, in the place of a worker's."""
+    """Answers from a recording instead of a worker."""
 
     def __init__(self, spec: BackendSpec, recording: Recording) -> None:
         self.spec, self.recording = spec, recording
         recorded = {"recorded": Path(spec.recording or "").name, "backend": recording.backend}
         self.environment: Mapping[str, Any] = {**recording.environment, **recorded}
 
-    def check(self, questions: Mapping[str, Mapping[str, Any]]) -> None:
-        """RecordingError unless some case is in the recording, and all that are asked the same of the same inputs."""
+    def check(self, questions: Mapping[str, Question]) -> None:
+        """RecordingError unless the recording has one of the cases, and the same inputs and parameters for each."""
         if not any(case in self.recording.cases for case in questions):
             here, there = (", ".join(list(cases)[:3]) for cases in (questions, self.recording.cases))
             raise RecordingError(
-                f"recording {self.spec.recording}: it has none of the {len(questions)} cases that are asked for, "
+                f"recording {self.spec.recording}: it has none of the {len(questions)} cases of this run, "
                 f"such as {here}; it has {len(self.recording.cases)}, such as {there or 'none'}"
             )
         for case, asked in questions.items():
@@ -239,12 +229,12 @@ class Replay:
                 )
 
     def compute(self, case: Case, inputs: object) -> Answer:
-        """The recorded answer, whose inputs have been checked."""
+        """The recorded answer; :meth:`check` has compared the inputs."""
         known = self.recording.cases.get(case.id)
         if known is None:
-            reason = f"the recording has no such case, but {len(self.recording.cases)} others"
+            reason = f"the recording does not have this case; it has {len(self.recording.cases)} others"
             return Answer(verdict=Verdict.UNAVAILABLE, reason=reason)
         return known.answer
 
     def close(self) -> None:
-        """Nothing to end."""
+        """Do nothing: no process runs."""

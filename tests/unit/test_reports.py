@@ -12,7 +12,7 @@ from typing import Any
 import jsonschema
 import pytest
 
-from normcheck.case import Case, Method, Mode, Output, Params
+from normcheck.case import Case, Layout, Method, Mode, Output, Params
 from normcheck.dtype import DType
 from normcheck.report import Comparison, Environment, Judgement, Pair, Report, Worst
 from normcheck.reports import FORMATS, render
@@ -207,9 +207,10 @@ def test_a_backend_says_of_itself_what_it_likes(schema: jsonschema.Draft202012Va
     [
         (Verdict, ("$defs", "verdict", "enum")),
         (Output, ("$defs", "output", "enum")),
-        (Method, ("$defs", "result", "properties", "method", "enum")),
-        (DType, ("$defs", "result", "properties", "dtype", "enum")),
-        (Mode, ("$defs", "result", "properties", "mode", "enum")),
+        (Method, ("$defs", "method", "enum")),
+        (DType, ("$defs", "dtype", "enum")),
+        (Mode, ("$defs", "mode", "enum")),
+        (Layout, ("$defs", "case", "properties", "layout", "enum")),
     ],
 )
 def test_the_schema_names_every_member_of_the_model(names: Any, where: Any, schema: Any) -> None:
