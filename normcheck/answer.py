@@ -1,4 +1,4 @@
-"""What a source made of one case."""
+"""The answer of a source to one case."""
 
 from __future__ import annotations
 

@@ -30,7 +30,7 @@ class Mode(enum.StrEnum):
 
 
 class Layout(enum.StrEnum):
-    """How x lies in memory when a backend gets it; its values and shape are the same."""
+    """The memory layout in which a backend gets x; its values and shape are the same."""
 
     CONTIGUOUS = "contiguous"
     CHANNELS_LAST = "channels_last"

@@ -82,7 +82,7 @@ class Comparison:
 
     @property
     def reason(self) -> str | None:
-        """Why the verdict is what it is; None where PASS needs no reason."""
+        """The reason for the verdict; None where PASS needs none."""
         return self.judgement.reason
 
     @property
@@ -138,7 +138,7 @@ class Pair:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Environment:
-    """What the run ran on; ``backends`` maps a backend's name to what it says of itself."""
+    """The machine and the frameworks of a run; ``backends`` has the facts that each backend states, by its name."""
 
     python: str
     platform: str
@@ -177,7 +177,7 @@ class Report:
     @property
     def verdict(self) -> Verdict:
         """The worst verdict of the run that is not known; unsupported where a backend could compute no case of a
-        method, fail where an entry of the ledger holds no more.
+        method, fail where an entry of the ledger is stale.
         """
         counts = self.unexpected()
         if self.stale:

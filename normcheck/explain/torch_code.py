@@ -20,7 +20,7 @@ from normcheck.methods import (
 )
 from normcheck.methods.group import channel_groups
 
-WIDTH = 76  # what an indented block has on the narrowest usual terminal
+WIDTH = 76  # columns of an indented block on the narrowest usual terminal
 IMPORT = "import torch.nn.functional as F"
 
 
@@ -82,7 +82,7 @@ def _equal(num_groups: int, channels: int) -> Groups | None:
 def _group_by_group(
     case: Case, shape: Shape, groups: Groups, source: str, parameters: Sequence[str]
 ) -> list[str]:
-    """F.group_norm has equal groups of neighbouring channels only: one call for each, put together."""
+    """F.group_norm takes only equal groups of neighbouring channels: one call for each group, then joined."""
     name = "x" if source == "x" else "channels_first"
     start = [f"y = torch.empty_like({name})"]
     if math.prod(shape) == num_channels(shape, case.params):  # a group of one channel is one element

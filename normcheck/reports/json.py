@@ -63,7 +63,9 @@ def to_dict(report: Report) -> dict[str, Any]:
             _flat(result, each) for result, each in zip(report.results, data.pop("results"), strict=True)
         ],
         "pairs": data.pop("pairs"),
-        "cases": [{"id": case.id, **each} for case, each in zip(report.cases, data.pop("cases"), strict=True)],
+        "cases": [
+            {"id": case.id, **each} for case, each in zip(report.cases, data.pop("cases"), strict=True)
+        ],
         **data,
     }
 

@@ -1,4 +1,4 @@
-"""The parent's side of a worker: put cases to it, and say what became of each."""
+"""The parent's side of a worker: send cases to it, and return its answers."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def pack(arrays: Mapping[str, NDArray[Any]], directory: str) -> frames.Packed:
 
 
 class _DeadError(Exception):
-    """The worker is gone, or must go: it costs the case that it had."""
+    """The worker is gone, or must be ended: its present case has no result."""
 
     def __init__(self, verdict: Verdict, reason: str) -> None:
         super().__init__(reason)
@@ -41,7 +41,7 @@ class UnavailableError(Exception):
 
 
 class WorkerClient:
-    """A worker and its restarts: a process that dies, hangs or talks nonsense is replaced, up to a point.
+    """A worker and its restarts: a process that dies, hangs or breaks the protocol is replaced, MAX_DEATHS times.
 
     ``process`` has been started by the caller; ``directory`` is the run's own temporary directory,
     ``timeout`` the seconds that one case may take.
@@ -60,7 +60,7 @@ class WorkerClient:
         self._number = 0
 
     def compute(self, case: Case, inputs: frames.Packed) -> Answer:
-        """Put one case to the worker and wait for its answer; a worker that dies is restarted.
+        """Send one case to the worker and wait for its answer; a worker that dies is restarted.
 
         Raises TargetError where the user's implementation cannot be loaded, UnavailableError where the
         framework cannot.
@@ -82,7 +82,7 @@ class WorkerClient:
             return Answer(verdict=death.verdict, reason=death.reason, stderr=process.printed())
 
     def ready(self) -> Mapping[str, Any]:
-        """Wait until the framework is imported; what the backend says of itself, or UnavailableError."""
+        """Wait until the framework is imported; return the backend's environment, or raise UnavailableError."""
         assert self._process is not None  # noqa: S101 (asked before any case)
         try:
             self._await_ready(self._process)

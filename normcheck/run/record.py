@@ -26,7 +26,7 @@ def ignore(done: Mapping[str, int], total: int) -> None:
 def record(
     selection: Selection, backend: str, options: Options | None = None, on_progress: OnProgress = ignore
 ) -> Recording:
-    """What ``backend`` answers to the cases of ``selection``, to be compared elsewhere.
+    """Run ``backend`` on the cases of ``selection`` and return its answers, for comparison elsewhere.
 
     Raises a :class:`normcheck.errors.NormcheckError` where nothing can be run, or the backend cannot be used; a
     case that crashes, hangs or raises is recorded as such.
