@@ -11,7 +11,7 @@ from normcheck.verdict import ExitCode
 @click.command(name="backends")
 @click.argument("names", nargs=-1, metavar="[NAME]...")
 def command(names: tuple[str, ...]) -> int:
-    """Import every backend, or those named, each in a separate process; list what it supports, or why it cannot be used.
+    """Import every backend, or those named, each in a separate process; list what they support, or why they cannot.
 
     Exits 0 if at least one is usable, 4 if none is.
     """

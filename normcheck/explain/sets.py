@@ -1,7 +1,7 @@
-"""What ``normcheck explain`` shows of a case: its statistic sets, who is in them, and their statistics.
+"""The statistic sets of a case for ``normcheck explain``: their elements and their statistics.
 
-Which elements belong together is asked of :func:`normcheck.methods.partition` alone; here the sets get
-numbers and letters in reading order, and words that are read off the elements that they hold.
+:func:`normcheck.methods.partition` alone decides which elements belong together; here the sets get numbers and
+letters in reading order, and a description of their elements.
 """
 
 from __future__ import annotations

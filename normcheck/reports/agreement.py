@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from normcheck.report import EXPECTED, Comparison
 from normcheck.reports.figures import badness, mark, place, ratio, role
 from normcheck.reports.text import joined, plural, roundoffs
-from normcheck.reports.view import Line, Span
+from normcheck.reports.view import Line, Role, Span
 from normcheck.verdict import Verdict
 
 NO_RESULT = {Verdict.CRASH, Verdict.TIMEOUT, Verdict.ERROR, Verdict.UNAVAILABLE}
@@ -31,9 +31,10 @@ def agreement(results: Sequence[Comparison]) -> Line:
     if agreeing:
         verb = "agree" if len(agreeing) > 1 else "agrees with the oracle"
         clauses.append(f"{joined(agreeing)} {verb}: {_extent([r for r in results if r.backend in agreeing])}")
+    if not clauses:
+        return (Span("– no backend was compared", Role.QUIET),)
     worst = max(results, key=badness)
-    head = Span(f"{mark(worst)} ", role(worst))
-    return (head, Span("; ".join(clauses) or "no backend was compared"))
+    return (Span(f"{mark(worst)} ", role(worst)), Span("; ".join(clauses)))
 
 
 def _subject(name: str) -> str:

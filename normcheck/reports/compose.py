@@ -77,9 +77,10 @@ def _pairs(report: Report, method: Method) -> Pairs | None:
             largest[pair.backends] = math.nan if either_nan else max(before, difference)
     if not largest:
         return None
+    names = dict.fromkeys(name for pair in largest for name in pair)
     return Pairs(
         title=f"max |Δ| of y between backends, over {plural(len(cases), 'case')}",
-        names=tuple(dict.fromkeys(name for pair in largest for name in pair)),
+        names=tuple(sorted(names, key=lambda name: name != EXPECTED)),  # first, as in each pair
         cells={pair: "shapes differ" if math.isinf(d) else number(d) for pair, d in largest.items()},
     )
 

@@ -46,7 +46,7 @@ def read(text: str) -> Report:
         raise ValueError(str(error).replace(".judgement", "", 1)) from None
     derived = to_dict(report)
     for name in derived:
-        if document.get(name) != derived[name]:
+        if name not in document or document[name] != derived[name]:
             raise ValueError(f"{name} is missing, or contradicts the rest of the report")
     return report
 

@@ -25,7 +25,7 @@ _ARGUMENT = re.compile(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BackendSpec:
-    """A backend: ``name`` in the report, ``host`` framework, ``target`` of your own implementation (None: the built-in).
+    """A backend: ``name`` in the report, ``host`` framework, ``target`` your own code (None: the built-in).
 
     ``argument`` is what was given on the command line. ``python`` is the interpreter to run it with (None: this
     one), ``recording`` the file of a recording, which needs no framework.

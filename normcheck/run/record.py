@@ -41,7 +41,7 @@ def record(
     with tempfile.TemporaryDirectory(prefix="normcheck-") as directory:
         process = WorkerProcess(spec, directory)
         from normcheck.run.client import UnavailableError, WorkerClient, pack
-        from normcheck.run.recording import Recorded, Recording, question, recordable
+        from normcheck.run.recording import Recording, question, recorded
 
         client = WorkerClient(spec, process, directory, timeout=options.timeout)
         cases = {}
@@ -50,8 +50,7 @@ def record(
                 on_progress({spec.name: number}, len(planned))
                 arrays = each.fixture.arrays().inputs(each.case)
                 answer = client.compute(each.case, pack(arrays, directory))
-                asked = question(each.case, arrays)
-                cases[each.case.id] = Recorded(question=asked, answer=recordable(answer))
+                cases[each.case.id] = recorded(question(each.case, arrays), answer)
         except UnavailableError as error:
             raise UnusableBackendError(f"backend {backend!r} cannot be used here: {error}") from None
         finally:

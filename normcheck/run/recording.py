@@ -42,9 +42,10 @@ class Question:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recorded:
-    """The answer to one case, and the question that it answers."""
+    """The answer to one case, and the question that it answers; ``outputs`` has the SHA-256 of each array."""
 
     question: Question
+    outputs: Mapping[str, str]
     answer: Answer
 
 
@@ -55,24 +56,6 @@ class Recording:
     backend: str
     environment: Mapping[str, Any]
     cases: Mapping[str, Recorded]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Entry:
-    """A case in ``run``; ``outputs`` has the SHA-256 of each tensor."""
-
-    question: Question
-    outputs: Mapping[str, str]
-    answer: Answer
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Run:
-    """``run`` in the metadata."""
-
-    backend: str
-    environment: Mapping[str, Any]
-    cases: Mapping[str, _Entry]
 
 
 def question(case: Case, arrays: Mapping[str, NDArray[np.floating]]) -> Question:
@@ -95,15 +78,10 @@ def to_bytes(recording: Recording) -> bytes:
 
     tensors = {
         f"{case}/{name}": np.ascontiguousarray(array)
-        for case, recorded in recording.cases.items()
-        for name, array in recorded.answer.outputs.items()
+        for case, each in recording.cases.items()
+        for name, array in each.answer.outputs.items()
     }
-    run = _Run(
-        backend=recording.backend,
-        environment=recording.environment,
-        cases={case: _entry(recorded) for case, recorded in recording.cases.items()},
-    )
-    text = json.dumps(to_data(run), sort_keys=True, allow_nan=False)
+    text = json.dumps(to_data(recording), sort_keys=True, allow_nan=False)
     return save(tensors, metadata={MARK: VERSION, "run": text, "sha256": _seal(text)})
 
 
@@ -121,13 +99,13 @@ def read(path: str) -> Recording:
     if metadata.get("sha256") != _seal(text):
         raise RecordingError(f"{where}: 'run' does not have its sha256: it was changed or damaged")
     try:
-        run = from_data(_Run, parse(text))
+        run = from_data(Recording, parse(text))
     except ValueError as error:
         raise RecordingError(f"{where}: 'run' is malformed: {error}") from None
-    cases = {case: _recorded(case, entry, tensors, where) for case, entry in run.cases.items()}
+    cases = {case: _with_tensors(case, each, tensors, where) for case, each in run.cases.items()}
     if tensors:
         raise RecordingError(f"{where}: no case has the tensor {min(tensors)!r}")
-    return Recording(backend=run.backend, environment=run.environment, cases=cases)
+    return replace(run, cases=cases)
 
 
 def differences(here: Question, there: Question) -> list[str]:
@@ -148,34 +126,32 @@ def _short(digest: object) -> str:
     return f"sha256 {str(digest)[:12]}…" if digest else "absent"
 
 
-def recordable(answer: Answer) -> Answer:
+def recorded(question: Question, answer: Answer) -> Recorded:
     """The answer without outputs of a dtype that safetensors does not have; each becomes a problem."""
     strange = {
         name: array.dtype.name for name, array in answer.outputs.items() if array.dtype.name in _UNKNOWN
     }
     outputs = {name: array for name, array in answer.outputs.items() if name not in strange}
     problems = {**answer.problems, **{name: f"has dtype {dtype}" for name, dtype in strange.items()}}
-    return replace(answer, outputs=outputs, problems=problems)
+    return Recorded(
+        question=question,
+        outputs={name: fingerprint(tagged(array)) for name, array in outputs.items()},
+        answer=replace(answer, outputs=outputs, problems=problems),
+    )
 
 
 def _seal(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _entry(recorded: Recorded) -> _Entry:
-    answer = recorded.answer
-    outputs = {name: fingerprint(tagged(array)) for name, array in answer.outputs.items()}
-    return _Entry(question=recorded.question, outputs=outputs, answer=answer)
-
-
-def _recorded(case: str, entry: _Entry, tensors: dict[str, NDArray[Any]], where: str) -> Recorded:
-    """An entry with its tensors, which are taken out of ``tensors``."""
-    if entry.question.case.id != case:
+def _with_tensors(case: str, recorded: Recorded, tensors: dict[str, NDArray[Any]], where: str) -> Recorded:
+    """``recorded`` with its outputs, which are taken out of ``tensors``."""
+    if recorded.question.case.id != case:
         raise RecordingError(f"{where}: 'run' is malformed: {case!r} is not the id of its case")
-    if (verdict := entry.answer.verdict) is not None and verdict.compared:
+    if (verdict := recorded.answer.verdict) is not None and verdict.compared:
         raise RecordingError(f"{where}: 'run' is malformed: only a comparison has the verdict {verdict}")
     outputs = {}
-    for name, stated in entry.outputs.items():
+    for name, stated in recorded.outputs.items():
         if (tensor := tensors.pop(f"{case}/{name}", None)) is None:
             raise RecordingError(f"{where}: the tensor {f'{case}/{name}'!r} is missing")
         if (found := fingerprint(tagged(tensor))) != stated:
@@ -184,7 +160,7 @@ def _recorded(case: str, entry: _Entry, tensors: dict[str, NDArray[Any]], where:
                 f"stated {_short(stated)}, found {_short(found)}; it was changed or damaged"
             )
         outputs[name] = tensor
-    return Recorded(question=entry.question, answer=replace(entry.answer, outputs=outputs))
+    return replace(recorded, answer=replace(recorded.answer, outputs=outputs))
 
 
 def _opened(path: str, where: str) -> tuple[dict[str, str], dict[str, NDArray[Any]]]:
