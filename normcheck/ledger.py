@@ -8,8 +8,9 @@
     link = "docs/findings/torch-group-norm-channels-last.py"
 
 stands in pyproject.toml, or as ``[[known]]`` in normcheck.toml. In ``case`` and ``backend`` ``*`` stands for anything
-and ``?`` for one character; brackets are what they are. ``case`` may be an array of such patterns, each of which has
-to hold; ``output`` may narrow an entry to one output.
+and ``?`` for one character; brackets stand for themselves. ``case`` may be an array of such patterns, and each then makes
+an entry; ``output`` may narrow an entry to one output. A stale entry fails the run: its cases no longer fail, or nothing
+matches it.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ _KEYS = (*_REQUIRED, "output", "link")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
-    """One known deviation; ``where`` it is written down."""
+    """One known deviation; ``where`` names its file and number, for errors."""
 
     case: str
     backend: str
@@ -185,7 +186,7 @@ def _stale(
 
 
 def _matches(pattern: str, text: str) -> bool:
-    """``*`` stands for anything, ``?`` for one character, all else for itself: ids are full of brackets."""
+    """``*`` stands for anything, ``?`` for one character, all else for itself: ids have brackets."""
     return _compiled(pattern).fullmatch(text) is not None
 
 

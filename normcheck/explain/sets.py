@@ -52,7 +52,7 @@ class Explanation:
 
     @property
     def axis_names(self) -> tuple[str, ...]:
-        """What one step along each axis of ``x`` is called."""
+        """The name of one step along each axis of ``x``."""
         return ("sample", "channel", *POSITION_NAMES[self.x.ndim - 2])
 
     @property
@@ -62,7 +62,7 @@ class Explanation:
         return ("R", "G", "B") if rgb else ()
 
     def members(self, number: int) -> str:
-        """What a statistic set consists of, in words: ``sample 0, channels 0,1 (R,G)``."""
+        """The elements of a statistic set, in words: ``sample 0, channels 0,1 (R,G)``."""
         found = np.nonzero(self.sets == number)
         words = []
         for axis, (name, size) in enumerate(zip(self.axis_names, self.x.shape, strict=True)):

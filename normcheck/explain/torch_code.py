@@ -38,7 +38,7 @@ def torch_code(case: Case, shape: Shape, parameters: Sequence[str]) -> str:
 
 
 def _refused(case: Case, shape: Shape) -> bool:
-    """PyTorch takes sets of one element for a mistake, but for layer norm, and group norm of several samples."""
+    """True where PyTorch refuses sets of one element: always but in layer norm, and group norm of several samples."""
     if case.method is Method.LAYER or partition_of(case.method, shape, case.params).max_n > 1:
         return False
     return case.method is not Method.GROUP or shape[0] == 1
@@ -75,7 +75,7 @@ def _channels_first(case: Case, shape: Shape, source: str, parameters: Sequence[
 
 
 def _equal(num_groups: int, channels: int) -> Groups | None:
-    """The groups that PyTorch's ``num_groups`` means; None where it is impossible."""
+    """The groups of PyTorch's ``num_groups``; None where that is impossible."""
     return None if channels % num_groups else channel_groups(Params(num_groups=num_groups), channels)
 
 

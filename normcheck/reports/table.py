@@ -1,7 +1,7 @@
 """The report as text on a terminal or in a pipe.
 
 Nothing depends on colour. Where the backends of a table do not fit side by side they get a line each; in a pipe
-lines are as long as they are, and nothing is cut.
+no line is wrapped or cut.
 """
 
 from __future__ import annotations
@@ -36,12 +36,12 @@ STYLES = {
 
 
 def render(report: Report) -> str:
-    """The report as plain text: lines as long as they are, no colour, no trailing blanks."""
+    """The report as plain text: lines of any length, no colour, no trailing blanks."""
     return "".join(plain(block) for block in _blocks(report, PIPE_WIDTH))
 
 
 def show(report: Report, console: Console) -> None:
-    """Print the report to ``console``, as wide and as colourful as that is."""
+    """Print the report to ``console``, fitted to its width, with its colours."""
     for block in _blocks(report, console.width if console.is_terminal else PIPE_WIDTH):
         write(block, console)
 

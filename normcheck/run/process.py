@@ -1,4 +1,4 @@
-"""A worker's process: how it is started, ended, and what is left of it. Standard library only, so that all
+"""A worker's process: its start, its end, and its printed text. Standard library only, so that all
 workers are on their way before the parent imports NumPy.
 """
 
