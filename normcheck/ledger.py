@@ -8,9 +8,9 @@
     link = "docs/findings/torch-group-norm-channels-last.py"
 
 stands in pyproject.toml, or as ``[[known]]`` in normcheck.toml. In ``case`` and ``backend`` ``*`` stands for anything
-and ``?`` for one character; brackets stand for themselves. ``case`` may be an array of such patterns, and each then makes
-an entry; ``output`` may narrow an entry to one output. A stale entry fails the run: its cases no longer fail, or nothing
-matches it.
+and ``?`` for one character; brackets stand for themselves. ``case`` may be an array of such patterns, each of which
+makes an entry; ``output`` may narrow an entry to one output. A stale entry fails the run: its cases no longer fail, or
+nothing matches it.
 """
 
 from __future__ import annotations

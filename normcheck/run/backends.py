@@ -147,7 +147,7 @@ def _options(written: str | None, entry: Entry, text: str) -> tuple[tuple[str, s
         builtin = entry in BUILTIN.values()
         if not equals or name in found or (builtin and name not in entry.options):
             valid = ", ".join(entry.options) or "none"
-            raise UsageError(f"backend {text!r}: unknown option {each!r}; valid: {valid}")
+            raise UsageError(f"backend {text!r}: the option {each!r} is none of its options; valid: {valid}")
         if builtin and value not in entry.options[name]:
             raise UsageError(
                 f"backend {text!r}: {name} is {value!r}; valid: {', '.join(entry.options[name])}"
