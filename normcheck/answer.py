@@ -1,4 +1,4 @@
-"""What a source made of one case."""
+"""The answer of a source to one case."""
 
 from __future__ import annotations
 
@@ -6,10 +6,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from normcheck.data import NOT_DATA
 from normcheck.verdict import Verdict
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+    Arrays = Mapping[str, NDArray[Any]]
+else:
+    Arrays = Mapping[str, Any]  # read at run time, without NumPy
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,7 +28,7 @@ class Answer:
 
     verdict: Verdict | None
     reason: str | None = None
-    outputs: Mapping[str, NDArray[Any]] = field(default_factory=dict)
+    outputs: Arrays = field(default_factory=dict, metadata=NOT_DATA)
     problems: Mapping[str, str] = field(default_factory=dict)
     errors: Mapping[str, str] = field(default_factory=dict)
     absent: frozenset[str] = frozenset()

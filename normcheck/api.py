@@ -54,7 +54,7 @@ def compare(
     ``device`` is where backends compute, in their framework's words. ``config`` is a file with the ledger of
     known deviations, pyproject.toml or normcheck.toml; None is none.
 
-    Each backend runs in a process of its own, so nothing that it does can harm the caller. The report's
+    Each backend runs in a separate process, so it cannot harm the caller. The report's
     ``verdict`` is the worst one, and its ``exit_code`` what the command would have returned.
 
     Raises :class:`normcheck.NormcheckError` for names, parameters, fixtures and targets that cannot be

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field
 from typing import Any
 
+from normcheck.data import ABSENT_BY_DEFAULT, to_data
 from normcheck.dtype import DType
 
 DEFAULT_EPS = 1e-5
@@ -29,7 +30,7 @@ class Mode(enum.StrEnum):
 
 
 class Layout(enum.StrEnum):
-    """How x lies in memory when a backend gets it; its values and shape are the same."""
+    """The memory layout in which a backend gets x; its values and shape are the same."""
 
     CONTIGUOUS = "contiguous"
     CHANNELS_LAST = "channels_last"
@@ -74,18 +75,17 @@ class Params:
 
     eps: float = DEFAULT_EPS
     channel_axis: int = 1
-    num_groups: int | None = None
-    groups: Groups | None = None
-    normalized_ndim: int | None = None
-    momentum: float | None = None
-    track_running_stats: bool | None = None  # instance norm: keeps running statistics, as batch norm does
+    num_groups: int | None = field(default=None, metadata=ABSENT_BY_DEFAULT)
+    groups: Groups | None = field(default=None, metadata=ABSENT_BY_DEFAULT)
+    normalized_ndim: int | None = field(default=None, metadata=ABSENT_BY_DEFAULT)
+    momentum: float | None = field(default=None, metadata=ABSENT_BY_DEFAULT)
+    # instance norm: keeps running statistics, as batch norm does
+    track_running_stats: bool | None = field(default=None, metadata=ABSENT_BY_DEFAULT)
 
     def to_dict(self) -> dict[str, Any]:
         """The parameters that the method has, ready for JSON."""
-        given = {field.name: getattr(self, field.name) for field in fields(self)}
-        if self.groups is not None:
-            given["groups"] = [list(group) for group in self.groups]
-        return {name: value for name, value in given.items() if value is not None}
+        data: dict[str, Any] = to_data(self)
+        return data
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,7 +13,7 @@ from normcheck.verdict import ExitCode
 
 
 class NormcheckError(Exception):
-    """An error that is the user's to mend."""
+    """An error that the user can fix."""
 
     exit_code = ExitCode.BAD_INPUT
 

@@ -1,4 +1,4 @@
-"""The ledger of known deviations: what is expected to fail, why, and until when: as long as it does.
+"""The ledger of known deviations: the results that are expected to fail, and why.
 
     [[tool.normcheck.known]]
     backend = "torch.channels_last"
@@ -8,8 +8,9 @@
     link = "docs/findings/torch-group-norm-channels-last.py"
 
 stands in pyproject.toml, or as ``[[known]]`` in normcheck.toml. In ``case`` and ``backend`` ``*`` stands for anything
-and ``?`` for one character; brackets are what they are. ``case`` may be an array of such patterns, each of which has
-to hold; ``output`` may narrow an entry to one output.
+and ``?`` for one character; brackets stand for themselves. ``case`` may be an array of such patterns, each of which
+makes an entry; ``output`` may narrow an entry to one output. A stale entry fails the run: its cases no longer fail, or
+nothing matches it.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ _KEYS = (*_REQUIRED, "output", "link")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
-    """One known deviation; ``where`` it is written down."""
+    """One known deviation; ``where`` names its file and number, for errors."""
 
     case: str
     backend: str
@@ -45,7 +46,7 @@ class Entry:
     where: str
 
     def concerns(self, result: Comparison) -> bool:
-        """True for the comparisons that it speaks of, whatever their verdict."""
+        """True for a comparison that the entry describes, whatever its verdict."""
         return (
             _matches(self.backend, result.backend)
             and _matches(self.case, result.case_id)
@@ -65,7 +66,7 @@ def find(start: Path) -> Path | None:
 
 
 def read(path: Path) -> tuple[Entry, ...]:
-    """The entries of a configuration; ConfigError where it cannot be read or says what nobody understands."""
+    """The entries of a configuration; ConfigError where it cannot be read or has unknown keys or values."""
     table = _table(path)
     if table is None:
         raise ConfigError(f"{path}: has no [tool.normcheck]")
@@ -138,7 +139,7 @@ def apply(
     backends: Callable[[], Iterable[str]],
     cases: Callable[[str], Iterable[str]],
 ) -> tuple[tuple[Comparison, ...], tuple[str, ...]]:
-    """``results`` with what is known about them, and a sentence for each entry that is true no more.
+    """``results`` with their known deviations, and a sentence for each stale entry.
 
     An entry about one of ``backends()`` (those that there are) that did not run, or about one of
     ``cases(pattern)`` (the ids that there are, of those that it may mean) that did not, says nothing about this
@@ -166,7 +167,7 @@ def _stale(
     backends: Callable[[], Iterable[str]],
     cases: Callable[[str], Iterable[str]],
 ) -> str | None:
-    """Why the entry holds no more; None where this run has nothing to say of it."""
+    """Why the entry is stale; None where this run does not tell."""
     if concerned:
         verdicts = ", ".join(dict.fromkeys(results[place].verdict.value for place in concerned))
         return (
@@ -185,7 +186,7 @@ def _stale(
 
 
 def _matches(pattern: str, text: str) -> bool:
-    """``*`` stands for anything, ``?`` for one character, all else for itself: ids are full of brackets."""
+    """``*`` stands for anything, ``?`` for one character, all else for itself: ids have brackets."""
     return _compiled(pattern).fullmatch(text) is not None
 
 

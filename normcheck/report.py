@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from normcheck.case import Case, Method, Output
+from normcheck.data import ABSENT_BY_DEFAULT
 from normcheck.verdict import SEVERITY, ExitCode, Verdict
 
 EXPECTED = "expected"  # the name under which a fixture's own expected values are compared
@@ -69,7 +70,7 @@ class Comparison:
     law: str = ""
     seconds: float | None = None
     stderr: str = ""
-    known: Known | None = None
+    known: Known | None = field(default=None, metadata=ABSENT_BY_DEFAULT)
 
     @property
     def case_id(self) -> str:
@@ -83,7 +84,7 @@ class Comparison:
 
     @property
     def reason(self) -> str | None:
-        """Why the verdict is what it is; None where PASS needs no reason."""
+        """The reason for the verdict; None where PASS needs none."""
         return self.judgement.reason
 
     @property
@@ -139,7 +140,7 @@ class Pair:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Environment:
-    """What the run ran on; ``backends`` maps a backend's name to what it says of itself."""
+    """The machine and the frameworks of a run; ``backends`` has the facts that each backend states, by its name."""
 
     python: str
     platform: str
@@ -160,7 +161,7 @@ class Report:
     arguments: Mapping[str, str] = field(default_factory=dict)  # of --backend, by the backend's name
     fixtures: Mapping[str, str] = field(default_factory=dict)  # arguments of --fixture, by the fixture's name
     max_backward_error: float | None = None  # what replaced the derived bound
-    stale: tuple[str, ...] = ()  # entries of the ledger that hold no more
+    stale: tuple[str, ...] = field(default=(), metadata=ABSENT_BY_DEFAULT)  # what is wrong with the ledger
 
     def by_oracle(self) -> tuple[Comparison, ...]:
         """The comparisons with the oracle: all but those that a law judged."""
@@ -187,8 +188,8 @@ class Report:
     @property
     def verdict(self) -> Verdict:
         """The worst verdict of the run that is not known; unsupported where a backend could compute no case of a
-        method, fail where an entry of the ledger holds no more. What is inconclusive in one case counts only where
-        no other case decides it.
+        method, fail where an entry of the ledger is stale. What is inconclusive in one case counts only where no other
+        case decides it.
         """
         counts = self.unexpected()
         if not self.undecided():

@@ -6,7 +6,7 @@ import enum
 
 
 class Verdict(enum.StrEnum):
-    """What is said of one output of one backend in one case. Only PASS and LOOSE are good news."""
+    """The verdict on one output of one backend in one case. Only PASS and LOOSE are good."""
 
     PASS = "pass"  # noqa: S105 (not a password)
     LOOSE = "loose"

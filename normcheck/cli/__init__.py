@@ -12,11 +12,11 @@ from normcheck.errors import NormcheckError
 from normcheck.verdict import ExitCode
 
 COMMANDS = {
-    "compare": "Run the methods on the backends and say who is right.",
-    "record": "Write down what a backend answers, to be compared on another machine.",
+    "compare": "Run the methods on the backends and say which are right.",
+    "record": "Save a backend's outputs for comparison on another machine.",
     "explain": "Show which elements share statistics, as a coloured picture.",
-    "backends": "What is usable here, its version, or why not.",
-    "fixtures": "The input data there is, and what each is for.",
+    "backends": "List the backends, their versions, and why some cannot be used here.",
+    "fixtures": "List the input data and its purpose.",
 }
 
 
@@ -37,7 +37,7 @@ class LazyGroup(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """As click's, but an unknown name is told the nearest valid one."""
+        """As click's, but the error for an unknown name suggests the nearest valid one."""
         if args and args[0] not in COMMANDS and not args[0].startswith("-"):
             from normcheck.errors import UnknownNameError  # rare
 
@@ -71,8 +71,8 @@ def group() -> None:
     """Verify that normalization layers in different frameworks compute the same thing.
 
     normcheck runs batch, layer, instance and group norm on NumPy, PyTorch, JAX and your own code, compares
-    every result with an oracle in twice the working precision, and says who is wrong, whether it matters,
-    and where.
+    every result with an oracle in twice the working precision, and says which results are wrong, where, and
+    whether it matters.
 
     \b
     Start with:  normcheck compare --method group
@@ -123,7 +123,7 @@ def _complain(message: str, details: str = "") -> None:
 
 
 def _hang_up() -> int:
-    """Whoever read our output has seen enough; keep Python from complaining at exit."""
+    """The reader has closed the pipe; keep Python from complaining at exit."""
     import os
 
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -45,8 +45,12 @@ _OPTIONS = (
     click.option(
         "--momentum", type=float, metavar="P", help="Batch norm: weight of the new batch. Default: 0.1."
     ),
-    click.option("--channel-axis", type=int, metavar="A", help="Where the channels are: 1 or -1."),
-    click.option("--gradients/--no-gradients", default=True, help="Differentiate too, or not. Default: do."),
+    click.option("--channel-axis", type=int, metavar="A", help="The axis of the channels: 1 or -1."),
+    click.option(
+        "--gradients/--no-gradients",
+        default=True,
+        help="Also compare gradients, or not. Default: compare them.",
+    ),
 )
 device_option = click.option(
     "--device", default="cpu", metavar="D", help="Where to compute, such as cuda. Default: cpu."
@@ -68,7 +72,7 @@ def selection_options(command: Command) -> Command:
 
 
 def selection(*, groups_text: str | None, **options: Any) -> Selection:
-    """The Selection that the options say."""
+    """The Selection that the options describe."""
     from normcheck.plan import Selection, parse_groups
 
     return Selection(groups=None if groups_text is None else parse_groups(groups_text), **options)

@@ -1,4 +1,4 @@
-"""Option types whose errors name the nearest valid value, and what commands share."""
+"""Option types whose errors name the nearest valid value, and functions that commands share."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``normcheck backends``: what is usable here, its version, or why not."""
+"""``normcheck backends``: list the backends, their versions, and why some cannot be used here."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from normcheck.verdict import ExitCode
 @click.command(name="backends")
 @click.argument("names", nargs=-1, metavar="[NAME]...")
 def command(names: tuple[str, ...]) -> int:
-    """Import every backend, or those of NAME, in a process of its own; say what it has, or why it is not usable.
+    """Import every backend, or those named, each in a separate process; list what they support, or why they cannot.
 
     Exits 0 if at least one is usable, 4 if none is.
     """

@@ -1,4 +1,4 @@
-"""``normcheck compare``: run the methods on the backends and say who is right."""
+"""``normcheck compare``: run the methods on the backends and say which are right."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from normcheck.reports import FORMATS
     "backends",
     multiple=True,
     metavar="NAME|[ALIAS=]HOST:TARGET",
-    help="See normcheck backends; or your own code, torch:path/to/file.py:attribute; another interpreter, "
-    "old=torch@path/to/python; a recording, gpu=file:run.safetensors. Default: numpy, torch and jax.",
+    help="See normcheck backends; your own code, torch:path/to/file.py:attribute; another interpreter, "
+    "old=torch@path/to/python; or a recording, gpu=file:run.safetensors. Default: numpy, torch and jax.",
 )
 @selection_options
 @click.option(
@@ -29,27 +29,25 @@ from normcheck.reports import FORMATS
     metavar="X",
     help="Allow this many roundoffs instead of the derived bound, 16 + √n.",
 )
-@click.option(
-    "--laws", is_flag=True, help="Put every case to the laws of normalization too, which need no oracle."
-)
-@click.option("--strict", is_flag=True, help="LOOSE results fail.")
+@click.option("--laws", is_flag=True, help="Also check the laws of normalization, which need no oracle.")
+@click.option("--strict", is_flag=True, help="Treat LOOSE results as FAIL.")
 @click.option(
     "--config",
     type=click.Path(dir_okay=False),
     metavar="FILE",
-    help="With the ledger of known deviations. Default: the nearest normcheck.toml or pyproject.toml.",
+    help="The file with the ledger of known deviations. Default: the nearest normcheck.toml or pyproject.toml.",
 )
-@click.option("--no-config", is_flag=True, help="Know of no deviations.")
+@click.option("--no-config", is_flag=True, help="Ignore known deviations.")
 @device_option
 @timeout_option
 @click.option(
     "--format", "format_name", type=OneOf("format", FORMATS), default="table", help="Default: table."
 )
 @click.option(
-    "--output", type=click.Path(dir_okay=False), metavar="FILE", help="Write there instead of to stdout."
+    "--output", type=click.Path(dir_okay=False), metavar="FILE", help="Write to FILE instead of stdout."
 )
 def command(**options: Any) -> int:
-    """Run the methods on the backends, compare every result with the oracle, and say who is right.
+    """Run the methods on the backends, compare every result with the oracle, and say which are right.
 
     Exits 0 only if every comparison passed; a crash, a timeout, a NaN or an empty selection is never a pass.
 

@@ -23,7 +23,7 @@ from normcheck.dtype import DType
 @click.option("--num-groups", type=int, metavar="G", help="Group norm: this many equal groups.")
 @click.option("--groups", "groups_text", metavar="'0,1|2'", help="Group norm: these groups of channels.")
 @click.option("--normalized-ndim", type=int, metavar="K", help="Layer norm: over the last K axes.")
-@click.option("--channel-axis", type=int, metavar="A", help="Where the channels are: 1 or -1.")
+@click.option("--channel-axis", type=int, metavar="A", help="The axis of the channels: 1 or -1.")
 def command(*, method: Method, fixture: str, groups_text: str | None, **options: Any) -> None:
     """Show which elements share a mean and a variance, with the numbers, the formula and the PyTorch call.
 

@@ -1,4 +1,4 @@
-"""``normcheck fixtures [NAME]``: the input data there is, and what each is for."""
+"""``normcheck fixtures [NAME]``: list the input data and its purpose."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 @click.command(name="fixtures")
 @click.argument("names", metavar="[NAME|TAG|PATH]...", nargs=-1)
 def command(names: tuple[str, ...]) -> None:
-    """List the fixtures by tag, or show one in full: its shape, parameters, and what its data looks like."""
+    """List the fixtures by tag, or show one in full: its shape, its parameters, and the range of its data."""
     from normcheck.fixtures import ALL, catalogue, select
 
     chosen = select(names) if names else tuple(catalogue().values())

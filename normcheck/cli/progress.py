@@ -1,4 +1,4 @@
-"""A line on the terminal that shows how far a long run is. In a pipe there is none."""
+"""A line on the terminal that shows the progress of a long run. A pipe gets none."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ CLEAR = "\r\x1b[2K"
 
 @contextlib.contextmanager
 def progress_line() -> Iterator[OnProgress]:
-    """A callback for :func:`normcheck.run.session.run`; the line is wiped at the end, whatever happens."""
+    """A callback for :func:`normcheck.run.session.run`; the line is always cleared at the end."""
     start = time.monotonic()
     shown = False
 

@@ -1,4 +1,4 @@
-"""``normcheck record``: write down what a backend answers, to be compared elsewhere."""
+"""``normcheck record``: save a backend's outputs for comparison on another machine."""
 
 from __future__ import annotations
 
@@ -14,7 +14,10 @@ from normcheck.verdict import ExitCode, Verdict
 
 @click.command(name="record")
 @click.option(
-    "--backend", required=True, metavar="NAME|[ALIAS=]HOST:TARGET", help="What is to answer, as for compare."
+    "--backend",
+    required=True,
+    metavar="NAME|[ALIAS=]HOST:TARGET",
+    help="The backend to record, as for compare.",
 )
 @click.option(
     "--output", required=True, type=click.Path(dir_okay=False), metavar="FILE", help="A .safetensors file."
@@ -23,10 +26,10 @@ from normcheck.verdict import ExitCode, Verdict
 @device_option
 @timeout_option
 def command(backend: str, output: str, device: str, timeout: float, **options: Any) -> int:
-    """Write what a backend answers to the cases into a file, and compare it on another machine.
+    """Save a backend's outputs for comparison on another machine.
 
-    Nothing is judged here, and nothing but the file is needed there, without this framework. Exits 4 if a case
-    crashed, hung or raised: that is in the file too.
+    Nothing is judged here. The other machine needs only the file, not the framework. Exits 4 if a case crashed,
+    hung or raised; the file records that too.
 
     \b
     normcheck record --backend torch --device cuda --output gpu.safetensors

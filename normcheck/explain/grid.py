@@ -43,7 +43,7 @@ class Corner:
 
 
 def corner(explanation: Explanation, width: int) -> Corner:
-    """The first samples, channels and positions, as many as are readable in ``width`` columns."""
+    """The first samples, channels and positions: as many as fit in ``width`` columns."""
     shape = explanation.x.shape
     if len(shape) == 2:
         return _fitted(explanation, [FLAT_SAMPLES, FLAT_CHANNELS], width)
@@ -66,7 +66,7 @@ def _fitted(explanation: Explanation, limits: list[int], width: int) -> Corner:
 
 
 def left_out(explanation: Explanation, seen: Corner) -> str:
-    """What the picture does not show, in words; empty if it shows everything."""
+    """The part that the picture does not show, in words; empty if it shows everything."""
     parts = [
         f"{shown} of {size} {name}s"
         for name, size, shown in zip(explanation.axis_names, explanation.x.shape, seen.shown, strict=True)
@@ -144,7 +144,7 @@ def _as_pages(array: NDArray[Any]) -> NDArray[Any]:
 
 
 def _number_format(values: list[float]) -> Callable[[float], str]:
-    """How to write numbers so that they are short and those of one tensor differ: about three digits."""
+    """A format that keeps numbers short and distinct within one tensor: about three digits."""
     finite = [value for value in values if math.isfinite(value)] or [0.0]
     largest, spread = max(map(abs, finite)), max(finite) - min(finite)
     if largest < 1e6 and all(value.is_integer() for value in finite):

@@ -1,7 +1,7 @@
-"""What ``normcheck explain`` shows of a case: its statistic sets, who is in them, and their statistics.
+"""The statistic sets of a case for ``normcheck explain``: their elements and their statistics.
 
-Which elements belong together is asked of :func:`normcheck.methods.partition` alone; here the sets get
-numbers and letters in reading order, and words that are read off the elements that they hold.
+:func:`normcheck.methods.partition` alone decides which elements belong together; here the sets get numbers and
+letters in reading order, and a description of their elements.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class Explanation:
 
     @property
     def axis_names(self) -> tuple[str, ...]:
-        """What one step along each axis of ``x`` is called."""
+        """The name of one step along each axis of ``x``."""
         return ("sample", "channel", *POSITION_NAMES[self.x.ndim - 2])
 
     @property
@@ -62,7 +62,7 @@ class Explanation:
         return ("R", "G", "B") if rgb else ()
 
     def members(self, number: int) -> str:
-        """What a statistic set consists of, in words: ``sample 0, channels 0,1 (R,G)``."""
+        """The elements of a statistic set, in words: ``sample 0, channels 0,1 (R,G)``."""
         found = np.nonzero(self.sets == number)
         words = []
         for axis, (name, size) in enumerate(zip(self.axis_names, self.x.shape, strict=True)):

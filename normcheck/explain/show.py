@@ -34,7 +34,7 @@ def render(explanation: Explanation) -> str:
 
 
 def show(explanation: Explanation, console: Console) -> None:
-    """Print the explanation to ``console``, as wide and as colourful as it is."""
+    """Print the explanation to ``console``, fitted to its width, with its colours."""
     if not console.is_terminal:
         console.file.write(render(explanation))
         return

@@ -20,7 +20,7 @@ from normcheck.methods import (
 )
 from normcheck.methods.group import channel_groups
 
-WIDTH = 76  # what an indented block has on the narrowest usual terminal
+WIDTH = 76  # columns of an indented block on the narrowest usual terminal
 IMPORT = "import torch.nn.functional as F"
 
 
@@ -38,7 +38,7 @@ def torch_code(case: Case, shape: Shape, parameters: Sequence[str]) -> str:
 
 
 def _refused(case: Case, shape: Shape) -> bool:
-    """PyTorch takes sets of one element for a mistake, but for layer norm, and group norm of several samples."""
+    """True where PyTorch refuses sets of one element: always but in layer norm, and group norm of several samples."""
     if case.method is Method.LAYER or partition_of(case.method, shape, case.params).max_n > 1:
         return False
     return case.method is not Method.GROUP or shape[0] == 1
@@ -75,14 +75,14 @@ def _channels_first(case: Case, shape: Shape, source: str, parameters: Sequence[
 
 
 def _equal(num_groups: int, channels: int) -> Groups | None:
-    """The groups that PyTorch's ``num_groups`` means; None where it is impossible."""
+    """The groups of PyTorch's ``num_groups``; None where that is impossible."""
     return None if channels % num_groups else channel_groups(Params(num_groups=num_groups), channels)
 
 
 def _group_by_group(
     case: Case, shape: Shape, groups: Groups, source: str, parameters: Sequence[str]
 ) -> list[str]:
-    """F.group_norm has equal groups of neighbouring channels only: one call for each, put together."""
+    """F.group_norm takes only equal groups of neighbouring channels: one call for each group, then joined."""
     name = "x" if source == "x" else "channels_first"
     start = [f"y = torch.empty_like({name})"]
     if math.prod(shape) == num_channels(shape, case.params):  # a group of one channel is one element

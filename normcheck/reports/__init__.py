@@ -1,4 +1,4 @@
-"""Renderings of a report, one module for each format. They see :class:`normcheck.report.Report`, no more."""
+"""Renderings of a report, one module for each format. They see only :class:`normcheck.report.Report`."""
 
 from __future__ import annotations
 

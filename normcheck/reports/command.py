@@ -10,7 +10,7 @@ from normcheck.report import Comparison, Report
 
 
 def reproduce(result: Comparison, report: Report) -> str:
-    """A command line that runs just the case of ``result`` on its backend, ready for a POSIX shell."""
+    """A command line, for a POSIX shell, that runs only the case of ``result`` on its backend."""
     case, params = result.case, result.case.params
     given = report.fixtures.get(case.fixture, case.fixture)
     words = [

@@ -1,97 +1,138 @@
-"""The report as JSON, schema_version 1 (DESIGN §5); ``schema.json`` beside this module describes it.
+"""The report as JSON, schema_version 1 (DESIGN §5), and back; ``schema.json`` beside this module describes it.
 
-Numbers that are not finite are the strings "nan", "inf" and "-inf", so that the file is strict JSON.
+A result is written flat: the id of its case, what sets that apart, and the figures of its judgement. ``summary`` and
+all that a result repeats of its case follow from the rest, and reading checks that they do.
 """
 
 from __future__ import annotations
 
 import json
-import math
+from collections.abc import Mapping
+from dataclasses import fields
 from typing import Any
 
-from normcheck.report import Comparison, Known, Report, Worst
+from normcheck.case import Case
+from normcheck.data import from_data, parse, to_data
+from normcheck.report import Comparison, Judgement, Report
 
 SCHEMA_VERSION = 1
+
+_OF_THE_CASE = ("method", "params", "fixture", "dtype", "mode")  # repeated in each result
+_JUDGEMENT = tuple(field.name for field in fields(Judgement))
 
 
 def render(report: Report) -> str:
     """The report as indented JSON, ending with a newline."""
-    return json.dumps(_strict(to_dict(report)), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    return json.dumps(to_dict(report), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def read(text: str) -> Report:
+    """The report that ``text`` is a rendering of; ValueError with a sentence where it is none.
+
+    ``read(render(report)) == report`` where the results are of the report's cases, whose ids are distinct (as those
+    of a run are), where no figure is NaN (it is read back as NaN, which equals nothing), and where the facts of
+    ``environment`` are what JSON can tell apart: a tuple is read back as a list, infinity as the string "inf".
+    """
+    document = parse(text)
+    if not isinstance(document, dict):
+        raise ValueError("a report is a JSON object")
+    if document.get("schema_version") != SCHEMA_VERSION:
+        raise ValueError(
+            f"schema_version is {document.get('schema_version')!r}; this normcheck reads {SCHEMA_VERSION}"
+        )
+    try:
+        report = from_data(Report, _nested(document))
+    except ValueError as error:
+        raise ValueError(str(error).replace(".judgement", "", 1)) from None
+    derived = to_dict(report)
+    for name in derived:
+        if name not in document or document[name] != derived[name]:
+            raise ValueError(f"{name} is missing, or contradicts the rest of the report")
+    return report
 
 
 def to_dict(report: Report) -> dict[str, Any]:
     """The report as plain data, in the order of the schema."""
-    environment = report.environment
+    data = to_data(report)
     return {
         "schema_version": SCHEMA_VERSION,
-        "normcheck_version": report.normcheck_version,
-        "environment": {
-            "python": environment.python,
-            "platform": environment.platform,
-            "cpu": environment.cpu,
-            "backends": {name: dict(facts) for name, facts in environment.backends.items()},
-        },
-        "summary": {
-            "verdict": report.verdict.value,
-            "cases": len(report.cases),
-            "comparisons": len(report.results),
-            **{verdict.value: count for verdict, count in report.counts().items()},
-            **({"known": known} if (known := sum(r.known is not None for r in report.results)) else {}),
-        },
-        "results": [_result(result) for result in report.results],
-        "pairs": [
-            {
-                "case": pair.case,
-                "output": pair.output.value,
-                "backends": list(pair.backends),
-                "max_abs_diff": pair.max_abs_diff,
-            }
-            for pair in report.pairs
+        "normcheck_version": data.pop("normcheck_version"),
+        "environment": data.pop("environment"),
+        "summary": _summary(report),
+        "results": [
+            _flat(result, each) for result, each in zip(report.results, data.pop("results"), strict=True)
         ],
-        **({"stale": list(report.stale)} if report.stale else {}),
+        "pairs": data.pop("pairs"),
+        "cases": [
+            {"id": case.id, **each} for case, each in zip(report.cases, data.pop("cases"), strict=True)
+        ],
+        **data,
     }
 
 
-def _result(result: Comparison) -> dict[str, Any]:
-    case = result.case
+def _summary(report: Report) -> dict[str, Any]:
+    known = sum(result.known is not None for result in report.results)
+    return {
+        "verdict": report.verdict.value,
+        "cases": len(report.cases),
+        "comparisons": len(report.results),
+        **{verdict.value: count for verdict, count in report.counts().items()},
+        **({"known": known} if known else {}),
+    }
+
+
+def _flat(result: Comparison, data: dict[str, Any]) -> dict[str, Any]:
+    """A result with its judgement's figures in its own place, and of its case what sets that apart."""
+    case, judgement = data.pop("case"), data.pop("judgement")
     return {
         "case": result.case_id,
-        "method": case.method.value,
-        "params": case.params.to_dict(),
-        "fixture": case.fixture,
-        "dtype": case.dtype.value,
-        "mode": case.mode.value,
-        "backend": result.backend,
-        "output": result.output.value,
-        "verdict": result.verdict.value,
-        "reason": result.reason,
-        "max_abs_diff": result.max_abs_diff,
-        "max_rel_diff": result.max_rel_diff,
-        "max_ulp": result.max_ulp,
-        "backward_error": result.backward_error,
-        "allowed": result.allowed,
-        "mismatched": result.mismatched,
-        "total": result.total,
-        "worst": None if result.worst is None else _worst(result.worst),
-        "seconds": result.seconds,
-        "stderr": result.stderr,
-        **({} if result.known is None else {"known": _known(result.known)}),
+        **{name: case[name] for name in _OF_THE_CASE},
+        "backend": data.pop("backend"),
+        "output": data.pop("output"),
+        **judgement,
+        **data,
     }
 
 
-def _known(known: Known) -> dict[str, Any]:
-    return {"reason": known.reason, "link": known.link}
+def _nested(document: dict[str, Any]) -> dict[str, Any]:
+    """The document as :func:`normcheck.data.to_data` spells a report."""
+    rest = {name: value for name, value in document.items() if name not in ("schema_version", "summary")}
+    cases = [_without(each, "id") for each in _objects(document, "cases")]
+    results = _objects(document, "results")
+    by_id: dict[Any, dict[str, Any]] = {}
+    laws = {law for result in results if isinstance(law := result.get("law"), str)}
+    for case, data in zip(_cases(cases), cases, strict=True):
+        by_id[case.id] = data
+        by_id |= {case.id_with(f"law={law}"): data for law in laws - {""}}
+    return {**rest, "cases": cases, "results": [_nested_result(result, by_id) for result in results]}
 
 
-def _worst(worst: Worst) -> dict[str, Any]:
-    return {"index": list(worst.index), "x": worst.x, "actual": worst.actual, "expected": worst.expected}
+def _cases(data: list[dict[str, Any]]) -> tuple[Case, ...]:
+    try:
+        return from_data(tuple[Case, ...], data)
+    except ValueError as error:
+        raise ValueError(f"cases{error}") from None
 
 
-def _strict(value: Any) -> Any:
-    if isinstance(value, float) and not math.isfinite(value):
-        return "nan" if math.isnan(value) else "inf" if value > 0 else "-inf"
-    if isinstance(value, dict):
-        return {key: _strict(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_strict(item) for item in value]
-    return value
+def _nested_result(flat: dict[str, Any], by_id: Mapping[Any, dict[str, Any]]) -> dict[str, Any]:
+    """A result with the case that it names, and its figures in a judgement."""
+    name = flat.get("case")
+    if not isinstance(name, str) or name not in by_id:
+        raise ValueError(f"results: {name!r} is none of the cases")
+    judgement = {field: flat[field] for field in _JUDGEMENT if field in flat}
+    return {
+        **_without(flat, *_JUDGEMENT, *_OF_THE_CASE),
+        "case": by_id[name],
+        "judgement": judgement,
+    }
+
+
+def _objects(document: dict[str, Any], name: str) -> list[dict[str, Any]]:
+    found = document.get(name)
+    if not isinstance(found, list) or not all(isinstance(each, dict) for each in found):
+        raise ValueError(f"{name} is not an array of objects")
+    return found
+
+
+def _without(data: dict[str, Any], *names: str) -> dict[str, Any]:
+    return {name: value for name, value in data.items() if name not in names}

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def show_backends(found: Sequence[BackendStatus], console: Console) -> None:
-    """The matrix: what each backend has, or why it cannot be used; then with which settings it runs."""
+    """The methods and dtypes that each backend supports, its settings, and the backends that cannot be used."""
     usable = [backend for backend in found if backend.environment]
     table = _table("backend", *METHODS, "dtypes", "gradients")
     for backend in usable:
@@ -53,17 +53,17 @@ def show_backends(found: Sequence[BackendStatus], console: Console) -> None:
 
 METHODS = tuple(method.value for method in Method)
 SHORT = {"float64": "f64", "float32": "f32", "float16": "f16", "bfloat16": "bf16"}
-LEGEND = "✓ has it, s with running statistics, – has it not"
+LEGEND = "✓ supported, s with running statistics, – not supported"
 
 
 def why_not(backend: BackendStatus) -> str:
-    """What the backend lacks, in its own words."""
+    """Why the backend does not support some cases, in the words of its adapter."""
     reasons = dict.fromkeys(reason for own in backend.offers.values() for reason in own["lacks"])
     return "; ".join(reasons)
 
 
 def matrix_row(backend: BackendStatus) -> list[str]:
-    """Name, version, a cell for each method, the dtypes, and whether it differentiates."""
+    """Name, version, a cell for each method, the dtypes, and a mark for gradients."""
     offers = backend.offers
     cells = []
     for method in METHODS:

@@ -1,4 +1,4 @@
-"""What ``--backend`` names: a built-in or a plugin, perhaps under another interpreter; a user's own implementation
+"""The grammar of ``--backend``: a built-in or a plugin, perhaps under another interpreter; a user's own implementation
 hosted by one; or a recording.
 """
 
@@ -25,7 +25,7 @@ _ARGUMENT = re.compile(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BackendSpec:
-    """A backend: ``name`` in the report, ``host`` framework, ``target`` of one's own (None: the built-in).
+    """A backend: ``name`` in the report, ``host`` framework, ``target`` your own code (None: the built-in).
 
     ``argument`` is what was given on the command line. ``python`` is the interpreter to run it with (None: this
     one), ``recording`` the file of a recording, which needs no framework.
@@ -60,7 +60,7 @@ class BackendSpec:
                 "backend",
                 host,
                 registered(),
-                hint="Or one's own: [ALIAS=]HOST:TARGET; a recording: file:PATH.",
+                hint="Or your own implementation: [ALIAS=]HOST:TARGET; or a recording: file:PATH.",
             )
         options = _options(parts["options"], entry, text)
         if parts["kind"] == "@":
@@ -108,7 +108,7 @@ class BackendSpec:
 
 
 def backend_specs(names: Iterable[str]) -> tuple[tuple[BackendSpec, ...], tuple[str, ...]]:
-    """The backends that ``names`` stand for (none: every usable built-in), and notes on those left out."""
+    """The backends called ``names`` (none: every usable default), and notes on those left out."""
     specs: dict[str, BackendSpec] = {}
     for name in names:
         spec = BackendSpec.parse(name)

@@ -1,4 +1,4 @@
-"""The parent's side of a worker: send cases, and tell what became of each."""
+"""The parent's side of a worker: send cases to it, and return its answers."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from normcheck.answer import Answer
+from normcheck.backends._base import Task
+from normcheck.data import to_data
 from normcheck.dtypes import untagged
 from normcheck.errors import TargetError
 from normcheck.run.backends import BackendSpec
@@ -20,7 +22,7 @@ MAX_DEATHS = 3
 
 
 class _DeadError(Exception):
-    """The worker is gone, or must go: it costs the case that it had."""
+    """The worker is gone, or must be ended: its present case has no result."""
 
     def __init__(self, verdict: Verdict, reason: str) -> None:
         super().__init__(reason)
@@ -28,7 +30,7 @@ class _DeadError(Exception):
 
 
 class WorkerClient:
-    """A worker and its restarts: a process that dies, hangs or talks nonsense is replaced, up to a point.
+    """A worker and its restarts: a process that dies, hangs or breaks the protocol is replaced, MAX_DEATHS times.
 
     ``process`` has been started by the caller; ``directory`` is the run's own temporary directory,
     ``timeout`` the seconds that one case may take.
@@ -47,7 +49,7 @@ class WorkerClient:
         self._number = 0
 
     def answer(self, question: Question) -> Answer:
-        """Ask the worker and wait; a worker that dies is restarted.
+        """Send one case to the worker and wait for its answer; a worker that dies is restarted.
 
         Raises TargetError where the user's implementation cannot be loaded, UnavailableError where the
         framework cannot.
@@ -69,7 +71,7 @@ class WorkerClient:
             return Answer(verdict=death.verdict, reason=death.reason, stderr=process.printed())
 
     def ready(self) -> Mapping[str, Any]:
-        """Wait until the framework is imported; what the backend says of itself, or UnavailableError."""
+        """Wait until the framework is imported; return the backend's environment, or raise UnavailableError."""
         assert self._process is not None  # noqa: S101 (asked before any case)
         try:
             self._await_ready(self._process)
@@ -105,17 +107,8 @@ class WorkerClient:
     def _exchange(self, process: WorkerProcess, question: Question) -> Answer:
         self._number += 1
         case = question.case
-        task = {
-            "case": case.id,
-            "method": case.method.value,
-            "mode": case.mode.value,
-            "dtype": case.dtype.value,
-            "layout": case.layout.value,
-            "steps": case.steps,
-            "params": case.params.to_dict(),
-            "outputs": [output.value for output in case.outputs],
-            "parameter_dtype": case.parameter_dtype and case.parameter_dtype.value,
-        }
+        spelled = {"case": case.id, **to_data(case)}
+        task = {name: spelled[name] for name in Task._fields}
         deadline = time.monotonic() + self.timeout
         try:
             process.socket.settimeout(self.timeout)

@@ -1,4 +1,4 @@
-"""What each backend says of itself: its versions, its settings, and what it offers."""
+"""Ask each backend for its versions, its settings, and the cases that it supports."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from normcheck.run.process import WorkerProcess
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BackendStatus:
-    """What a backend says of itself when its framework is imported, or why it cannot be used.
+    """A backend's environment once its framework is imported, or why it cannot be used.
 
     ``offers`` has for each method the dtypes, whether it has gradients and running statistics, and in words what it
     ``lacks``.
@@ -31,7 +31,7 @@ class BackendStatus:
 
 
 def probe_backends(names: Iterable[str] = ()) -> tuple[BackendStatus, ...]:
-    """Start every backend that is registered, or those of ``names``, a few at a time; ask what it is and has."""
+    """Start every registered backend, or those in ``names``, a few at a time, and return their status."""
     known = registered()
     for name in (names := tuple(names)):
         if name not in known:

@@ -1,4 +1,4 @@
-"""A worker's process: how it is started, ended, and what is left of it. Standard library only, so that all
+"""A worker's process: its start, its end, and its printed text. Standard library only, so that all
 workers are on their way before the parent imports NumPy.
 """
 
@@ -69,7 +69,7 @@ class WorkerProcess:
         return False
 
     def exit_description(self) -> str:
-        """How a process that hung up ended, such as ``was killed by SIGABRT``."""
+        """The end of a process that closed its socket, such as ``was killed by SIGABRT``."""
         try:
             code = self._process.wait(timeout=5)
         except subprocess.TimeoutExpired:
@@ -79,7 +79,7 @@ class WorkerProcess:
         return f"exited with code {code}"
 
     def printed(self) -> str:
-        """The end of what the worker printed, to stdout and stderr, since this was last asked."""
+        """The end of what the worker printed, to stdout and stderr, since the last call."""
         descriptor = self._printed.fileno()
         start = max(0, os.fstat(descriptor).st_size - STDERR_KEPT)
         text = os.pread(descriptor, STDERR_KEPT, start).decode(errors="replace")

@@ -26,7 +26,7 @@ def ignore(done: Mapping[str, int], total: int) -> None:
 def record(
     selection: Selection, backend: str, options: Options | None = None, on_progress: OnProgress = ignore
 ) -> Recording:
-    """What ``backend`` answers to the cases of ``selection``, to be compared elsewhere.
+    """Run ``backend`` on the cases of ``selection`` and return its answers, for comparison elsewhere.
 
     Raises a :class:`normcheck.errors.NormcheckError` where nothing can be run, or the backend cannot be used; a
     case that crashes, hangs or raises is recorded as such.
@@ -41,7 +41,7 @@ def record(
     with tempfile.TemporaryDirectory(prefix="normcheck-") as directory:
         process = WorkerProcess(spec, directory)
         from normcheck.run.client import WorkerClient
-        from normcheck.run.recording import Recorded, Recording, asked, recordable
+        from normcheck.run.recording import Recording, asked, recorded
         from normcheck.run.sources import Question, UnavailableError
         from normcheck.worker import frames
 
@@ -54,7 +54,7 @@ def record(
                 question = Question.of(each.case, arrays, directory)
                 answer = client.answer(question)
                 frames.discard(question.packed, directory)
-                cases[each.case.id] = Recorded(question=asked(each.case, arrays), answer=recordable(answer))
+                cases[each.case.id] = recorded(asked(each.case, arrays), answer)
         except UnavailableError as error:
             raise UnusableBackendError(f"backend {backend!r} cannot be used here: {error}") from None
         finally:

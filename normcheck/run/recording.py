@@ -1,9 +1,9 @@
-"""What a backend answered, in a file: written where it runs, compared where the oracle is.
+"""The outputs of a backend in a file: saved on one machine, compared on another.
 
 A recording is a safetensors file. The tensor ``CASE/OUTPUT`` is an output, such as
 ``group[num_groups=4]/nchw/float32/y``. Its metadata has ``normcheck_recording``, the version of the format, and
-``run``, JSON: the backend and its environment, and for each case its parameters, the SHA-256 of each input, and what
-there is beside outputs; ``sha256`` is that of the rest. docs/recordings.md describes it in full.
+``run``, JSON: the backend and its environment, and for each case its parameters, the SHA-256 of each input and
+output, and the rest of the answer; ``sha256`` is that of ``run``. docs/recordings.md describes it in full.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from normcheck.answer import Answer
 from normcheck.case import Case
+from normcheck.data import from_data, parse, to_data
 from normcheck.dtypes import tagged
 from normcheck.errors import RecordingError
 from normcheck.run.backends import BackendSpec
@@ -27,40 +28,41 @@ from normcheck.run.sources import Question
 from normcheck.verdict import Verdict
 from normcheck.worker.frames import Tagged, storage
 
-VERSION = "2"
+VERSION = "3"
 MARK = "normcheck_recording"
-_UNKNOWN = frozenset({"complex128"})  # of the dtypes that frames carry, what safetensors does not
+_UNKNOWN = frozenset({"complex128"})  # dtypes that frames carry and safetensors does not
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """A case, and the SHA-256 of each input with its dtype and shape."""
+
+    case: Case
+    inputs: Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recorded:
-    """The answer to one case, and what it was computed from."""
+    """The answer to one case, and the question that it answers; ``outputs`` has the SHA-256 of each array."""
 
-    question: Mapping[str, Any]
+    question: Asked
+    outputs: Mapping[str, str]
     answer: Answer
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recording:
-    """The answers of one backend by the ids of the cases; ``environment`` is what it said of itself."""
+    """The answers of one backend by the ids of the cases, and the backend's environment."""
 
     backend: str
     environment: Mapping[str, Any]
     cases: Mapping[str, Recorded]
 
 
-def asked(case: Case, arrays: Mapping[str, NDArray[np.floating]]) -> dict[str, Any]:
-    """What a case asks: its parameters, and the SHA-256 of each input with its dtype and shape."""
-    return {
-        "method": case.method.value,
-        "params": case.params.to_dict(),
-        "dtype": case.dtype.value,
-        "mode": case.mode.value,
-        "steps": case.steps,
-        "layout": case.layout.value,
-        "outputs": [output.value for output in case.outputs],
-        "inputs": {name: fingerprint(tagged(array)) for name, array in sorted(arrays.items())},
-    }
+def asked(case: Case, arrays: Mapping[str, NDArray[np.floating]]) -> Asked:
+    """What ``case`` with the inputs ``arrays`` asks."""
+    inputs = {name: fingerprint(tagged(array)) for name, array in sorted(arrays.items())}
+    return Asked(case=case, inputs=inputs)
 
 
 def fingerprint(array: Tagged) -> str:
@@ -77,20 +79,15 @@ def to_bytes(recording: Recording) -> bytes:
 
     tensors = {
         f"{case}/{name}": np.ascontiguousarray(array)
-        for case, recorded in recording.cases.items()
-        for name, array in recorded.answer.outputs.items()
+        for case, each in recording.cases.items()
+        for name, array in each.answer.outputs.items()
     }
-    run = {
-        "backend": recording.backend,
-        "environment": dict(recording.environment),
-        "cases": {case: _entry(recorded) for case, recorded in recording.cases.items()},
-    }
-    text = json.dumps(run, sort_keys=True)
+    text = json.dumps(to_data(recording), sort_keys=True, allow_nan=False)
     return save(tensors, metadata={MARK: VERSION, "run": text, "sha256": _seal(text)})
 
 
 def read(path: str) -> Recording:
-    """The recording at ``path``; RecordingError where it is none, or not what was written."""
+    """The recording at ``path``; RecordingError where it is malformed, or not as it was written."""
     where = f"recording {path}"
     metadata, tensors = _opened(path, where)
     if metadata.get(MARK) != VERSION:
@@ -101,29 +98,28 @@ def read(path: str) -> Recording:
         )
     text = metadata.get("run", "")
     if metadata.get("sha256") != _seal(text):
-        raise RecordingError(f"{where}: 'run' is not what its sha256 says: it was changed or damaged")
+        raise RecordingError(f"{where}: 'run' does not have its sha256: it was changed or damaged")
     try:
-        run = json.loads(text)
-        cases = {str(case): _recorded(case, entry, tensors, where) for case, entry in run["cases"].items()}
-        if tensors:
-            raise RecordingError(f"{where}: no case has the tensor {min(tensors)!r}")
-        environment = {str(name): value for name, value in run["environment"].items()}
-        return Recording(backend=str(run["backend"]), environment=environment, cases=cases)
-    except (AttributeError, KeyError, TypeError, ValueError, RecursionError) as error:
-        raise RecordingError(f"{where}: 'run' is malformed: {type(error).__name__}: {error}") from None
+        run = from_data(Recording, parse(text))
+    except ValueError as error:
+        raise RecordingError(f"{where}: 'run' is malformed: {error}") from None
+    cases = {case: _with_tensors(case, each, tensors, where) for case, each in run.cases.items()}
+    if tensors:
+        raise RecordingError(f"{where}: no case has the tensor {min(tensors)!r}")
+    return replace(run, cases=cases)
 
 
-def differences(here: Mapping[str, Any], recorded: Mapping[str, Any]) -> list[str]:
-    """In what two questions differ, in words."""
+def differences(here: Asked, there: Asked) -> list[str]:
+    """The differences of two questions, in words."""
     found = []
-    for name in ("method", "params", "dtype", "mode", "steps", "layout", "outputs"):
-        if here[name] != recorded.get(name):
-            found.append(f"{name} is {here[name]} here and {recorded.get(name)} there")
-    theirs = recorded.get("inputs", {})
-    for name in sorted({*here["inputs"], *theirs}):
-        ours, their = here["inputs"].get(name), theirs.get(name)
-        if ours != their:
-            found.append(f"{name} is {_short(ours)} here and {_short(their)} there")
+    case, recorded = to_data(here.case), to_data(there.case)
+    for name in case:
+        if case[name] != recorded[name]:
+            found.append(f"{name} is {case[name]} here and {recorded[name]} there")
+    for name in sorted({*here.inputs, *there.inputs}):
+        ours, theirs = here.inputs.get(name), there.inputs.get(name)
+        if ours != theirs:
+            found.append(f"{name} is {_short(ours)} here and {_short(theirs)} there")
     return found
 
 
@@ -131,71 +127,41 @@ def _short(digest: object) -> str:
     return f"sha256 {str(digest)[:12]}…" if digest else "absent"
 
 
-def recordable(answer: Answer) -> Answer:
-    """The answer as it can be written: an output of a dtype that safetensors lacks is a problem that says so."""
+def recorded(question: Asked, answer: Answer) -> Recorded:
+    """The answer without outputs of a dtype that safetensors does not have; each becomes a problem."""
     strange = {
         name: array.dtype.name for name, array in answer.outputs.items() if array.dtype.name in _UNKNOWN
     }
     outputs = {name: array for name, array in answer.outputs.items() if name not in strange}
     problems = {**answer.problems, **{name: f"has dtype {dtype}" for name, dtype in strange.items()}}
-    return replace(answer, outputs=outputs, problems=problems)
+    return Recorded(
+        question=question,
+        outputs={name: fingerprint(tagged(array)) for name, array in outputs.items()},
+        answer=replace(answer, outputs=outputs, problems=problems),
+    )
 
 
 def _seal(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _entry(recorded: Recorded) -> dict[str, Any]:
-    answer = recorded.answer
-    return {
-        "question": dict(recorded.question),
-        "outputs": {name: fingerprint(tagged(array)) for name, array in answer.outputs.items()},
-        "verdict": answer.verdict,
-        "reason": answer.reason,
-        "seconds": answer.seconds,
-        "stderr": answer.stderr,
-        "problems": dict(answer.problems),
-        "errors": dict(answer.errors),
-        "absent": sorted(answer.absent),
-        "nondeterministic": sorted(answer.nondeterministic),
-        "overwritten": sorted(answer.overwritten),
-    }
-
-
-def _recorded(case: str, entry: Mapping[str, Any], tensors: dict[str, NDArray[Any]], where: str) -> Recorded:
+def _with_tensors(case: str, recorded: Recorded, tensors: dict[str, NDArray[Any]], where: str) -> Recorded:
+    """``recorded`` with its outputs, which are taken out of ``tensors``."""
+    if recorded.question.case.id != case:
+        raise RecordingError(f"{where}: 'run' is malformed: {case!r} is not the id of its case")
+    if (verdict := recorded.answer.verdict) is not None and verdict.compared:
+        raise RecordingError(f"{where}: 'run' is malformed: only a comparison has the verdict {verdict}")
     outputs = {}
-    for name, stated in entry["outputs"].items():
+    for name, stated in recorded.outputs.items():
         if (tensor := tensors.pop(f"{case}/{name}", None)) is None:
             raise RecordingError(f"{where}: the tensor {f'{case}/{name}'!r} is missing")
         if (found := fingerprint(tagged(tensor))) != stated:
             raise RecordingError(
-                f"{where}: the tensor {f'{case}/{name}'!r} is not what was written: "
+                f"{where}: the tensor {f'{case}/{name}'!r} is not as it was written: "
                 f"stated {_short(stated)}, found {_short(found)}; it was changed or damaged"
             )
         outputs[name] = tensor
-    verdict = entry["verdict"]
-    question = entry["question"]
-    if not isinstance(question, dict) or not isinstance(question.get("inputs"), dict):
-        raise TypeError("a question is not an object with inputs")
-    answer = Answer(
-        verdict=None if verdict is None else Verdict(verdict),
-        reason=None if entry["reason"] is None else str(entry["reason"]),
-        outputs=outputs,
-        seconds=None if entry["seconds"] is None else float(entry["seconds"]),
-        stderr=str(entry["stderr"]),
-        problems=_texts(entry["problems"]),
-        errors=_texts(entry["errors"]),
-        absent=frozenset(map(str, entry["absent"])),
-        nondeterministic=frozenset(map(str, entry["nondeterministic"])),
-        overwritten=frozenset(map(str, entry["overwritten"])),
-    )
-    if answer.verdict is not None and answer.verdict.compared:
-        raise ValueError(f"verdict {verdict!r} is for whoever compares")
-    return Recorded(question=question, answer=answer)
-
-
-def _texts(entry: Mapping[str, Any]) -> dict[str, str]:
-    return {str(name): str(text) for name, text in entry.items()}
+    return replace(recorded, answer=replace(recorded.answer, outputs=outputs))
 
 
 def _opened(path: str, where: str) -> tuple[dict[str, str], dict[str, NDArray[Any]]]:
@@ -215,7 +181,7 @@ def _opened(path: str, where: str) -> tuple[dict[str, str], dict[str, NDArray[An
 
 
 class Replay:
-    """A source whose answers are those of a recording."""
+    """Answers from a recording instead of a worker."""
 
     def __init__(self, spec: BackendSpec, recording: Recording) -> None:
         self.spec, self.recording = spec, recording
@@ -223,19 +189,19 @@ class Replay:
         self.environment: Mapping[str, Any] = {**recording.environment, **recorded}
 
     def check(self, cases: Sequence[str]) -> None:
-        """RecordingError unless some of ``cases``, by id, is in the recording."""
+        """RecordingError unless the recording has one of ``cases``, by id."""
         if not any(case in self.recording.cases for case in cases):
             here, there = (", ".join(list(found)[:3]) for found in (cases, self.recording.cases))
             raise RecordingError(
-                f"recording {self.spec.recording}: it has none of the {len(cases)} cases that are asked for, "
+                f"recording {self.spec.recording}: it has none of the {len(cases)} cases of this run, "
                 f"such as {here}; it has {len(self.recording.cases)}, such as {there or 'none'}"
             )
 
     def answer(self, question: Question) -> Answer:
-        """The recorded answer; RecordingError where the recording is of other inputs or parameters."""
+        """The recorded answer; RecordingError where it was computed from other inputs or parameters."""
         case = question.case.id
         if (known := self.recording.cases.get(case)) is None:
-            reason = f"the recording has no such case, but {len(self.recording.cases)} others"
+            reason = f"the recording does not have this case; it has {len(self.recording.cases)} others"
             return Answer(verdict=Verdict.UNAVAILABLE, reason=reason)
         if wrong := differences(asked(question.case, question.arrays), known.question):
             raise RecordingError(
@@ -245,4 +211,4 @@ class Replay:
         return known.answer
 
     def close(self) -> None:
-        """Nothing to end."""
+        """Do nothing: no process runs."""

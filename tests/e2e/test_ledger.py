@@ -53,7 +53,7 @@ def test_a_known_failure_shows_as_such_and_does_not_fail_the_run(
     done = compare()
     assert 0 == done.returncode, done.stdout
     assert "† known  mine: it has no bias (a#1): fail in 1 comparison" in done.stdout
-    assert "✓ pass  1 case, 1 comparisons: 1 known" in done.stdout
+    assert "✓ pass  1 case, 1 comparison: 1 known" in done.stdout
     report = parsed(compare("--format", "json").stdout)
     assert ("pass", 1, 1) == tuple(report["summary"][key] for key in ("verdict", "known", "fail"))
     (result,) = report["results"]

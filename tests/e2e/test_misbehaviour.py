@@ -126,7 +126,7 @@ def test_a_result_that_changes_from_call_to_call_fails(own: OwnBackends) -> None
     )
     (result,) = found.of("bad")
     assert "fail" == result["verdict"]
-    assert "not the same when the same call is made twice" in result["reason"]
+    assert "differs when the same call is made twice" in result["reason"]
 
 
 @pytest.mark.parametrize(

@@ -81,7 +81,7 @@ def test_a_case_that_is_not_in_it_is_no_pass(run: Run, parsed: Any, recorded: Pa
     assert 4 == done.returncode
     missing = [r for r in parsed(done.stdout)["results"] if r["verdict"] == "unavailable"]
     assert {"ncl"} == {r["fixture"] for r in missing}
-    assert "no such case" in missing[0]["reason"]
+    assert "does not have this case" in missing[0]["reason"]
 
 
 @pytest.mark.parametrize(
@@ -126,7 +126,7 @@ def changed_environment(tensors: dict[str, np.ndarray], metadata: dict[str, str]
 
 
 def later_format(tensors: dict[str, np.ndarray], metadata: dict[str, str]) -> None:
-    metadata["normcheck_recording"] = "3"
+    metadata["normcheck_recording"] = "4"
 
 
 def no_recording(tensors: dict[str, np.ndarray], metadata: dict[str, str]) -> None:
@@ -143,11 +143,11 @@ def sealed_nonsense(tensors: dict[str, np.ndarray], metadata: dict[str, str]) ->
 @pytest.mark.parametrize(
     ("tamper", "message"),
     [
-        (changed_digit, "is not what was written"),
+        (changed_digit, "is not as it was written"),
         (missing_tensor, "is missing"),
         (additional_tensor, "no case has the tensor 'more'"),
-        (changed_environment, "is not what its sha256 says"),
-        (later_format, "normcheck_recording 3, this normcheck reads 2"),
+        (changed_environment, "does not have its sha256"),
+        (later_format, "normcheck_recording 4, this normcheck reads 3"),
         (no_recording, "normcheck_recording none"),
         (sealed_nonsense, "malformed"),
     ],

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-HEAVY = {"numpy", "rich", "torch", "jax", "ml_dtypes", "safetensors"}
+HEAVY = {"numpy", "rich", "torch", "jax", "ml_dtypes", "safetensors", "cattrs"}
 
 
 def imported(*arguments: str, cwd: Path) -> set[str]:
@@ -57,5 +57,19 @@ def test_no_framework_enters_the_parent(
     assert set() == found & {"torch", "jax", "jaxlib"}
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["fixtures"],
+        ["compare", "--backend", "numpy", "--fixture", "nc", "--method", "layer", "--format", "json"],
+    ],
+    ids=" ".join,
+)
+def test_what_reads_no_data_comes_without_cattrs(arguments: list[str], tmp_path: Path) -> None:
+    assert "cattrs" not in imported("-m", "normcheck", *arguments, cwd=tmp_path)
+
+
 def test_the_check_itself_can_fail(tmp_path: Path) -> None:
     assert "numpy" in imported("-c", "import numpy.linalg", cwd=tmp_path)
+    reading = "from normcheck.data import from_data; from_data(int, 3)"
+    assert "cattrs" in imported("-c", reading, cwd=tmp_path)

@@ -12,10 +12,11 @@ from typing import Any
 import jsonschema
 import pytest
 
-from normcheck.case import Case, Method, Mode, Output, Params
+from normcheck.case import Case, Layout, Method, Mode, Output, Params
 from normcheck.dtype import DType
-from normcheck.report import Comparison, Environment, Judgement, Pair, Report, Worst
+from normcheck.report import EXPECTED, Comparison, Environment, Judgement, Known, Pair, Report, Worst
 from normcheck.reports import FORMATS, render
+from normcheck.reports.json import read
 from normcheck.reports.text import MARKS, number, printable, roundoffs
 from normcheck.verdict import Verdict
 
@@ -207,9 +208,10 @@ def test_a_backend_says_of_itself_what_it_likes(schema: jsonschema.Draft202012Va
     [
         (Verdict, ("$defs", "verdict", "enum")),
         (Output, ("$defs", "output", "enum")),
-        (Method, ("$defs", "result", "properties", "method", "enum")),
-        (DType, ("$defs", "result", "properties", "dtype", "enum")),
-        (Mode, ("$defs", "result", "properties", "mode", "enum")),
+        (Method, ("$defs", "method", "enum")),
+        (DType, ("$defs", "dtype", "enum")),
+        (Mode, ("$defs", "mode", "enum")),
+        (Layout, ("$defs", "case", "properties", "layout", "enum")),
     ],
 )
 def test_the_schema_names_every_member_of_the_model(names: Any, where: Any, schema: Any) -> None:
@@ -227,6 +229,88 @@ def test_the_schema_is_itself_valid_and_closed_everywhere(schema: Any) -> None:
                 check(item, f"{path}.{key}")
 
     check(schema.schema, "")
+
+
+# --- JSON, read back ---------------------------------------------------------------------------------------
+
+
+KNOWN = replace(FAILED, known=Known(reason="r", link=None), backend="k")
+FINITE = judged(PASSED, max_abs_diff=math.inf, worst=Worst(index=(), x=None, actual=-math.inf, expected=0.0))
+EVERYTHING = report(
+    FINITE,
+    CRASHED,
+    replace(PASSED, law="shift"),
+    replace(PASSED, backend=EXPECTED),
+    replace(CRASHED, known=Known(reason="r", link="l")),
+    notes=("a note",),
+    arguments={"bad": "bad=numpy:f.py:g"},
+    fixtures={"f": "f.npz"},
+    max_backward_error=3.5,
+    stale=("no longer",),
+)
+SAME_PAIRS = tuple(replace(pair, max_abs_diff=None) for pair in EVERYTHING.pairs)
+
+
+@pytest.mark.parametrize(
+    "whole",
+    [report(), report(replace(CRASHED)), replace(EVERYTHING, pairs=SAME_PAIRS)],
+    ids=["empty", "a crash", "everything"],
+)
+def test_a_report_comes_back_as_it_was(whole: Report, parsed: Any) -> None:
+    text = render(whole, "json")
+    parsed(text)
+    assert whole == read(text)
+
+
+@pytest.mark.parametrize("whole", [WHOLE, EVERYTHING, report(KNOWN)], ids=["WHOLE", "EVERYTHING", "KNOWN"])
+def test_nan_comes_back_as_nan(whole: Report) -> None:
+    """NaN equals nothing, so the renderings are compared."""
+    text = render(whole, "json")
+    assert "nan" in text
+    assert text == render(read(text), "json")
+
+
+def test_a_report_that_is_read_has_the_same_verdict_and_exit_code() -> None:
+    found = read(render(EVERYTHING, "json"))
+    assert (EVERYTHING.verdict, EVERYTHING.exit_code) == (found.verdict, found.exit_code)
+
+
+@pytest.mark.parametrize("path", [*PATHS], ids=lambda path: ".".join(map(str, path)) or "report")
+def test_an_additional_key_is_not_read(path: tuple[Any, ...]) -> None:
+    spoiled = json.loads(json.dumps(GOOD))
+    at(spoiled, path)["surprise"] = 1
+    with pytest.raises(ValueError, match=r"surprise|contradicts|unknown"):
+        read(json.dumps(spoiled))
+
+
+@pytest.mark.parametrize("path", REQUIRED, ids=lambda path: ".".join(map(str, path)))
+def test_a_missing_key_is_not_made_up(path: tuple[Any, ...]) -> None:
+    spoiled = json.loads(json.dumps(GOOD))
+    del at(spoiled, path[:-1])[path[-1]]
+    with pytest.raises(ValueError, match=r"."):
+        read(json.dumps(spoiled))
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "message"),
+    [
+        (("schema_version",), 2, "schema_version is 2; this normcheck reads 1"),
+        (("summary", "pass"), 7, "summary is missing, or contradicts"),
+        (("cases", 0, "id"), "group/f/float32", "cases is missing, or contradicts"),
+        (("cases",), 3, "cases is not an array of objects"),
+        (("results", 0, "case"), "x", "'x' is none of the cases"),
+        (("results", 0, "fixture"), "x", "results is missing, or contradicts"),
+        (("results", 0, "max_ulp"), True, r"results\[0\].max_ulp: True is not an integer"),
+        (("results", 0, "max_ulp"), "1", r"results\[0\].max_ulp: '1' is not an integer"),
+        (("pairs", 0, "backends"), ["a"], r"pairs\[0\].backends: an array of 1, not of 2"),
+    ],
+    ids=str,
+)
+def test_a_report_that_is_none_says_so(path: Any, value: Any, message: str) -> None:
+    spoiled = json.loads(json.dumps(GOOD))
+    at(spoiled, path[:-1])[path[-1]] = value
+    with pytest.raises(ValueError, match=message):
+        read(json.dumps(spoiled))
 
 
 # --- text --------------------------------------------------------------------------------------------------
@@ -334,3 +418,9 @@ def test_notes_are_shown() -> None:
 
 def test_markup_of_foreign_text_is_text() -> None:
     assert "[red]x[/red]" in render(report(judged(FAILED, reason="[red]x[/red]")), "table")
+
+
+def test_backends_stand_side_by_side_where_they_fit_and_below_each_other_where_not() -> None:
+    many = [replace(PASSED, backend=f"backend{number}") for number in range(12)]
+    assert "f  groups=0,1|2  1.0e-07 0.50 ✓" in render(report(PASSED), "table")
+    assert re.search(r"\n  backend11 +1.0e-07  0.50     18.0  pass ✓\n", render(report(*many), "table"))

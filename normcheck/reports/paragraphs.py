@@ -1,0 +1,118 @@
+"""Paragraphs on results that are not a plain pass: the error, its place and size, and how to reproduce it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from normcheck.report import Comparison, Known, Report
+from normcheck.reports.command import reproduce
+from normcheck.reports.figures import ROLES
+from normcheck.reports.text import KNOWN, MARKS, number, plural
+from normcheck.reports.view import Line, Paragraph, Role, Span
+from normcheck.verdict import Verdict
+
+STDERR_LINES = 12
+PARAGRAPHS = 5  # for each backend
+QUIET = {Verdict.PASS, Verdict.UNSUPPORTED}  # verdicts that need no paragraph
+
+
+def paragraphs(report: Report) -> Iterator[Paragraph]:
+    """A paragraph for each result that is not a plain pass; for each backend, the first few.
+
+    A case without any result gets one, not one for each output.
+    """
+    for found in _occasions(report).values():
+        for result in found[:PARAGRAPHS]:
+            yield _paragraph(result, report)
+
+
+def remarks(report: Report) -> Iterator[Line]:
+    """The lines below the paragraphs: paragraphs left out, unsupported cases, known deviations, the ledger, notes."""
+    for backend, found in _occasions(report).items():
+        if (more := len(found) - PARAGRAPHS) > 0:
+            text = f"… and {more} more of {backend}: see the table above, or --format json"
+            yield (Span(text, Role.QUIET),)
+    yield from _unsupported(report.results)
+    yield from _known(report.results)
+    for problem in report.stale:
+        yield (Span(f"{MARKS[Verdict.FAIL]} LEDGER  ", Role.BAD), Span(problem))
+    for note in report.notes:
+        yield (Span(f"note: {note}", Role.QUIET),)
+
+
+def _occasions(report: Report) -> dict[str, list[Comparison]]:
+    """The results that need a paragraph, by backend."""
+    unexpected = [r for r in report.results if r.known is None and r.verdict not in QUIET]
+    first = {_occasion(result): result for result in reversed(unexpected)}
+    found: dict[str, list[Comparison]] = {}
+    for result in reversed(first.values()):
+        found.setdefault(result.backend, []).append(result)
+    return found
+
+
+def _occasion(result: Comparison) -> tuple[str, str, str | None]:
+    output = result.output if result.verdict.compared or result.seconds is not None else None
+    return result.backend, result.case_id, output
+
+
+def _paragraph(result: Comparison, report: Report) -> Paragraph:
+    where = [result.backend, result.case_id, *([result.output.value] if _occasion(result)[2] else [])]
+    head = (
+        Span(f"{MARKS[result.verdict]} {result.verdict.value.upper()}  ", ROLES[result.verdict]),
+        Span(" · ".join(where), Role.TITLE),
+    )
+    lines = (line for line in (_reason(result), _worst(result), _extent(result)) if line)
+    printed = result.stderr.rstrip().splitlines()[-STDERR_LINES:] if result.stderr.strip() else ()
+    return Paragraph(head=head, lines=tuple(lines), printed=tuple(printed), command=reproduce(result, report))
+
+
+def _reason(result: Comparison) -> str:
+    if not result.reason:
+        return ""
+    return f"{result.output}: {result.reason}" if result.verdict.compared else result.reason
+
+
+def _worst(result: Comparison) -> str:
+    if (worst := result.worst) is None:
+        return ""
+    source = "" if worst.x is None else f"x = {worst.x:.9g}, "
+    reference = "the law demands" if result.law else "the oracle"
+    return (
+        f"worst at {list(worst.index)}: {source}{result.backend} has {worst.actual:.9g}, "
+        f"{reference} {worst.expected:.9g}, |Δ| {abs(worst.actual - worst.expected):.3g}"
+    )
+
+
+def _extent(result: Comparison) -> str:
+    if result.mismatched is None or not result.total:
+        return ""
+    figures = [f"max |Δ| {number(result.max_abs_diff)}"]
+    if result.max_rel_diff is not None:
+        figures.append(f"relative {number(result.max_rel_diff)}")
+    if result.max_ulp is not None:
+        figures.append(f"{result.max_ulp} ulp")
+    share = f"{result.mismatched} of {result.total} elements ({result.mismatched / result.total:.0%})"
+    return f"{share} exceed the allowed backward error; {', '.join(figures)}"
+
+
+def _unsupported(results: Iterable[Comparison]) -> Iterator[Line]:
+    cases: dict[tuple[str, str], set[str]] = {}
+    for result in results:
+        if result.verdict is Verdict.UNSUPPORTED and result.known is None:
+            cases.setdefault((result.backend, result.reason or ""), set()).add(result.case_id)
+    for (backend, reason), found in cases.items():
+        text = f"– {backend} does not support {plural(len(found), 'case')}: {reason}"
+        yield (Span(text, Role.QUIET),)
+
+
+def _known(results: Iterable[Comparison]) -> Iterator[Line]:
+    """The known deviations, one line for each reason and backend."""
+    occasions: dict[tuple[str, Known], list[Comparison]] = {}
+    for result in results:
+        if result.known is not None:
+            occasions.setdefault((result.backend, result.known), []).append(result)
+    for (backend, known), found in occasions.items():
+        verdicts = " and ".join(dict.fromkeys(result.verdict.value for result in found))
+        link = f" ({known.link})" if known.link else ""
+        text = f"{backend}: {known.reason}{link}: {verdicts} in {plural(len(found), 'comparison')}"
+        yield (Span(f"{KNOWN} known  ", Role.KNOWN), Span(text))
