@@ -185,6 +185,17 @@ class Report:
                 decided[key] = decided.get(key, False) or result.verdict is not Verdict.INCONCLUSIVE
         return frozenset(key for key, any_decided in decided.items() if not any_decided)
 
+    def decided_elsewhere(self) -> tuple[Comparison, ...]:
+        """The INCONCLUSIVE comparisons of what another case of the run decides: they are no accusation."""
+        undecided = self.undecided()
+        return tuple(
+            result
+            for result in self.results
+            if result.verdict is Verdict.INCONCLUSIVE
+            and result.known is None
+            and _kind(result) not in undecided
+        )
+
     @property
     def verdict(self) -> Verdict:
         """The worst verdict of the run that is not known; unsupported where a backend could compute no case of a

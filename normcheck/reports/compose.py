@@ -35,17 +35,19 @@ def _head(report: Report) -> Line:
 
 def _section(report: Report, method: Method) -> Section:
     results = [result for result in report.results if result.case.method is method]
-    by_oracle = [result for result in results if not result.law]
-    others = [r for r in by_oracle if r.output is not Output.Y and r.backend != EXPECTED]
-    laws = [result for result in results if result.law]
+    elsewhere = {id(result) for result in report.decided_elsewhere()}
+    decisive = [result for result in results if id(result) not in elsewhere]
+    by_oracle = [result for result in results if not result.law and result.output is Output.Y]
+    others = [r for r in decisive if not r.law and r.output is not Output.Y and r.backend != EXPECTED]
+    laws = [result for result in decisive if result.law]
     return Section(
         title=(
             Span(f"{method} norm", Role.TITLE),
             Span("  max |Δ| and backward error β of y against the oracle", Role.QUIET),
         ),
-        answer=agreement(results),
+        answer=agreement(decisive),
         matrices=(
-            by_case(result for result in by_oracle if result.output is Output.Y),
+            by_case(by_oracle),
             *([by_output(others)] if others else []),
             *([by_law(laws)] if laws else []),
         ),

@@ -32,6 +32,7 @@ def remarks(report: Report) -> Iterator[Line]:
         if (more := len(found) - PARAGRAPHS) > 0:
             text = f"… and {more} more of {backend}: see the table above, or --format json"
             yield (Span(text, Role.QUIET),)
+    yield from _decided_elsewhere(report)
     yield from _unsupported(report.results)
     yield from _known(report.results)
     for problem in report.stale:
@@ -42,7 +43,12 @@ def remarks(report: Report) -> Iterator[Line]:
 
 def _occasions(report: Report) -> dict[str, list[Comparison]]:
     """The results that need a paragraph, by backend."""
-    unexpected = [r for r in report.results if r.known is None and r.verdict not in QUIET]
+    elsewhere = {id(result) for result in report.decided_elsewhere()}
+    unexpected = [
+        result
+        for result in report.results
+        if result.known is None and result.verdict not in QUIET and id(result) not in elsewhere
+    ]
     first = {_occasion(result): result for result in reversed(unexpected)}
     found: dict[str, list[Comparison]] = {}
     for result in reversed(first.values()):
@@ -93,6 +99,16 @@ def _extent(result: Comparison) -> str:
         figures.append(f"{result.max_ulp} ulp")
     share = f"{result.mismatched} of {result.total} elements ({result.mismatched / result.total:.0%})"
     return f"{share} exceed the allowed backward error; {', '.join(figures)}"
+
+
+def _decided_elsewhere(report: Report) -> Iterator[Line]:
+    """The outputs that a case leaves open and another case decides, one line for each."""
+    backends: dict[tuple[str, str], list[str]] = {}
+    for result in report.decided_elsewhere():
+        backends.setdefault((result.case_id, result.output), []).append(result.backend)
+    for (case, output), names in backends.items():
+        text = f"{case} cannot decide {output} ({', '.join(names)}); other cases do"
+        yield (Span(f"{MARKS[Verdict.INCONCLUSIVE]} {text}", Role.QUIET),)
 
 
 def _unsupported(results: Iterable[Comparison]) -> Iterator[Line]:

@@ -91,6 +91,7 @@ def test_what_is_inconclusive_in_one_case_is_red_only_where_no_other_decides_it(
     undecided = result(Verdict.INCONCLUSIVE)
     assert ExitCode.OK is report(result(Verdict.PASS), undecided).exit_code
     assert Verdict.LOOSE is report(result(Verdict.LOOSE), undecided).verdict
+    assert (undecided,) == report(result(Verdict.PASS), undecided).decided_elsewhere()
     elsewhere = [
         result(Verdict.PASS, "torch"),
         result(Verdict.PASS, case=BATCH),
@@ -100,6 +101,7 @@ def test_what_is_inconclusive_in_one_case_is_red_only_where_no_other_decides_it(
     ]
     for other in elsewhere:
         assert ExitCode.MISMATCH is report(other, undecided).exit_code
+        assert () == report(other, undecided).decided_elsewhere()
 
 
 def test_counts_name_every_verdict() -> None:
