@@ -20,9 +20,9 @@ from normcheck.judge.others import Other, other_partitions
 from normcheck.methods import Partition
 from normcheck.methods.tiles import Tile
 from normcheck.oracle import Inputs, Truth
-from normcheck.oracle.evaluate import Each, Part
 from normcheck.oracle.parameters import Gathered, summand
-from normcheck.oracle.statistics import Real, high, low
+from normcheck.oracle.parts import Each, Part
+from normcheck.oracle.reals import Real, high, low
 
 Mask = NDArray[np.bool_]
 SAMPLE = 32  # elements of a set that are looked at first: one is enough

@@ -18,22 +18,11 @@ from normcheck.methods.group import default_num_groups
 from normcheck.methods.tiles import Range, Tile, blocks
 from normcheck.oracle import Inputs
 from normcheck.oracle.double_double import DoubleDouble
-from normcheck.oracle.evaluate import Each
 from normcheck.oracle.gradients import times
 from normcheck.oracle.parameters import reshaped
-from normcheck.oracle.statistics import (
-    Piece,
-    Real,
-    beside,
-    exponents,
-    high,
-    ldexp,
-    low,
-    plain_statistics,
-    stacked,
-    sum_of,
-    total,
-)
+from normcheck.oracle.parts import Each
+from normcheck.oracle.reals import Real, beside, high, ldexp, low, stacked, sum_of, total
+from normcheck.oracle.statistics import Piece, exponents, plain_statistics
 
 T = TypeVar("T")
 MAX_SETS = 2**21  # of another method: its statistics are held, 16 bytes a set

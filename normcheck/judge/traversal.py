@@ -24,8 +24,8 @@ from normcheck.judge.canaries import Canaries, Look, Power, merged, power
 from normcheck.judge.distance import Figures, Measure, Scale
 from normcheck.methods.tiles import Block, Tile
 from normcheck.oracle import Oracle
-from normcheck.oracle.evaluate import Batch, Each, Evaluated, Sums
 from normcheck.oracle.parameters import Gathered
+from normcheck.oracle.parts import Batch, Each, Evaluated, Sums
 
 Floats = NDArray[np.floating]
 Item = TypeVar("Item")

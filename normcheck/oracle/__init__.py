@@ -6,9 +6,10 @@ double-double; inputs are taken as stored in the case's dtype, eps and momentum 
 
 from __future__ import annotations
 
-from normcheck.oracle.evaluate import Oracle, evaluate, oracle_of, truths_of
+from normcheck.oracle.evaluate import Oracle, oracle_of
 from normcheck.oracle.inputs import Inputs, prepared
 from normcheck.oracle.truth import Truth, probable_roundoffs
+from normcheck.oracle.whole import evaluate, truths_of
 
 __all__ = [
     "Inputs",

@@ -17,11 +17,10 @@ puts the blocks together.
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Protocol, TypeVar
+from dataclasses import replace
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,24 +32,20 @@ from normcheck.methods.tiles import TILE, Block, Tile, blocks
 from normcheck.oracle.double_double import DoubleDouble
 from normcheck.oracle.gradients import Incoming, addends, through_given, through_own, times
 from normcheck.oracle.inputs import Inputs, prepared
-from normcheck.oracle.parameters import Gathered, Summand, reshaped, summand
+from normcheck.oracle.parameters import Summand, reshaped, summand
+from normcheck.oracle.parts import Batch, Each, Evaluated, Part, Sums
+from normcheck.oracle.reals import Array, Real, high, low, stacked, where
 from normcheck.oracle.state import given, stored, trained_mean, trained_var
 from normcheck.oracle.statistics import (
-    Array,
     Given,
     Moments,
     Own,
     Piece,
-    Real,
     Running,
     Standardized,
     exponents,
-    high,
-    low,
     moments,
     own_statistics,
-    stacked,
-    where,
 )
 from normcheck.oracle.truth import Truth
 
@@ -60,70 +55,6 @@ T = TypeVar("T")
 STATE = (Output.RUNNING_MEAN, Output.RUNNING_VAR)
 PER_ELEMENT = (Output.Y, Output.GRAD_X)
 BY_PARAMETER = (Output.GRAD_WEIGHT, Output.GRAD_BIAS)
-
-
-class Each(Protocol):
-    """A ``map`` of one iterable that keeps the order, on one thread or several."""
-
-    def __call__(self, function: Callable[[Item], T], items: Iterable[Item], /) -> Iterable[T]:
-        """What ``function`` makes of each item."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Part:
-    """A tile of x: the outputs that have its shape, as (sets, elements), and what it adds to the parameters'.
-
-    ``plain`` is the same in float64 alone, where an input is not finite: there the error-free transformations make
-    NaN of an infinity.
-    """
-
-    tile: Tile
-    truths: Mapping[Output, Truth]
-    summands: Mapping[Output, Summand]
-    plain: Part | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Evaluated:
-    """A block of statistic sets, of which ``part`` gives one tile after the other, in any order."""
-
-    block: Block
-    part: Callable[[Tile], Part]
-    moments: Moments | None
-    plain: Evaluated | None = None
-
-    @property
-    def batch(self) -> Batch:
-        """What running statistics take of the block: its moments, and those in float64 alone."""
-        return self.moments, None if self.plain is None else self.plain.moments
-
-
-Batch = tuple[Moments | None, Moments | None]
-
-
-class Sums:
-    """The gradients of the parameters, added up part by part."""
-
-    def __init__(
-        self, outputs: Iterable[Output], shape: tuple[int, ...], *, precise: bool, plain: bool
-    ) -> None:
-        outputs = tuple(outputs)
-        self.gathered = {output: Gathered(shape, precise=precise) for output in outputs}
-        self.plain = Sums(outputs, shape, precise=False, plain=False) if plain else None
-
-    def add(self, part: Part) -> None:
-        """Take in a part."""
-        for output, added in part.summands.items():
-            self.gathered[output].add(added)
-        if self.plain is not None and part.plain is not None:
-            self.plain.add(part.plain)
-
-    def merge(self, other: Sums) -> None:
-        """Take in the sums of other parts."""
-        for output, gathered in other.gathered.items():
-            self.gathered[output].merge(gathered)
-        if self.plain is not None and other.plain is not None:
-            self.plain.merge(other.plain)
 
 
 class Oracle:
@@ -359,36 +290,6 @@ class Oracle:
         return Truth(value=high(value), tail=low(value), cond=cond, cond2=cond2, n=n, unit=self.unit)
 
 
-def evaluate(
-    inputs: Inputs,
-    outputs: Iterable[Output],
-    *,
-    eps: float,
-    partition: Partition,
-    precise: bool,
-    momentum: float | None = None,
-    running: bool = False,
-    steps: int | None = None,
-) -> dict[Output, Truth]:
-    """All of ``outputs`` as whole arrays; see :class:`Oracle`."""
-    oracle = Oracle(
-        inputs,
-        outputs,
-        eps=eps,
-        partition=partition,
-        precise=precise,
-        momentum=momentum,
-        running=running,
-        steps=steps,
-    )
-    return whole(oracle)
-
-
-def truths_of(case: Case, arrays: Mapping[str, Floats]) -> dict[Output, Truth]:
-    """What the oracle says of each output of ``case``, as whole arrays."""
-    return whole(oracle_of(case, arrays))
-
-
 def oracle_of(case: Case, arrays: Mapping[str, Floats], tile: int = TILE) -> Oracle:
     """The oracle of ``case``."""
     inputs, own = prepared(case, arrays)
@@ -403,33 +304,6 @@ def oracle_of(case: Case, arrays: Mapping[str, Floats], tile: int = TILE) -> Ora
         steps=case.steps,
         tile=tile,
     )
-
-
-def whole(oracle: Oracle) -> dict[Output, Truth]:
-    """All outputs as whole arrays."""
-    evaluated = [oracle.evaluate(block) for block in oracle.blocks]
-    parts = [each.part(tile) for each in evaluated for tile in each.block.tiles]
-    sums = oracle.sums()
-    for part in parts:
-        sums.add(part)
-    found = oracle.totals([each.batch for each in evaluated], sums)
-    shape = oracle.partition.shape
-    for output in PER_ELEMENT:
-        if output in oracle.outputs:
-            names = ("value", "tail", "cond", "cond2")
-            precise = oracle.unit < 2.0**-53
-            arrays = {name: np.empty(shape) for name in names if name != "tail" or precise}
-            for part, name in itertools.product(parts, arrays):
-                part.tile.paste(getattr(part.truths[output], name), arrays[name])
-            found[output] = Truth(
-                value=arrays["value"],
-                tail=arrays.get("tail"),
-                cond=arrays["cond"],
-                cond2=arrays["cond2"],
-                n=oracle.n,
-                unit=oracle.unit,
-            )
-    return {output: found[output] for output in oracle.outputs}
 
 
 def _poisoned_part(part: Part, plain: Part) -> Part:

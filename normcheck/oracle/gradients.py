@@ -14,7 +14,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from normcheck.oracle.double_double import DoubleDouble
-from normcheck.oracle.statistics import Array, Given, Own, Real, Standardized, high, ldexp, sum_of, total
+from normcheck.oracle.reals import Array, Real, high, ldexp, sum_of, total
+from normcheck.oracle.statistics import Given, Own, Standardized
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,7 +10,7 @@ import numpy as np
 
 from normcheck.methods.tiles import Range, Tile
 from normcheck.oracle.double_double import DoubleDouble
-from normcheck.oracle.statistics import Array, Real, high, total
+from normcheck.oracle.reals import Array, Real, high, total
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 
 from normcheck.dtype import DType
 from normcheck.oracle.double_double import DoubleDouble
-from normcheck.oracle.statistics import Array, Moments, Real, Running, average, high, ldexp, mean, where
+from normcheck.oracle.reals import Array, Real, average, high, ldexp, mean, where
+from normcheck.oracle.statistics import Moments, Running
 
 
 def given(old: NDArray[np.floating], *, precise: bool) -> Running:

@@ -31,8 +31,7 @@ from __future__ import annotations
 
 import functools
 import math
-import operator
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
@@ -40,64 +39,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from normcheck.oracle.double_double import DoubleDouble
+from normcheck.oracle.reals import Array, Real, high, sum_of, total, where
 from normcheck.oracle.truth import probable_roundoffs
 
-Array = NDArray[np.float64]
-Real = Array | DoubleDouble  # float64 where that is twice the working precision, double-double otherwise
 LEAST_EPS = 2.0**-900  # below any variance that is not 0, and its inverse root is in range
-
-
-def high(a: Real) -> Array:
-    """The leading float64 of each number."""
-    return a.hi if isinstance(a, DoubleDouble) else a
-
-
-def low(a: Real) -> Array | None:
-    """What the leading float64 leaves out; None where there is nothing more."""
-    return a.lo if isinstance(a, DoubleDouble) else None
-
-
-def ldexp(a: Real, exponent: NDArray[np.int_]) -> Real:
-    """a·2**exponent: exact unless the result leaves the range of float64."""
-    return a.ldexp(exponent) if isinstance(a, DoubleDouble) else np.ldexp(a, exponent)
-
-
-def where(known: NDArray[np.bool_], a: Real, other: Array) -> Real:
-    """``a`` where it is ``known``, ``other`` elsewhere."""
-    if not isinstance(a, DoubleDouble):
-        return np.where(known, a, other)
-    return DoubleDouble(np.where(known, a.hi, other), np.where(known, a.lo, 0.0))
-
-
-def stacked(parts: Sequence[Real], axis: int = 0) -> Real:
-    """Parts one below the other."""
-    value: Array = np.concatenate([high(part) for part in parts], axis=axis)
-    tails = [tail for part in parts if (tail := low(part)) is not None]
-    return DoubleDouble(value, np.concatenate(tails, axis=axis)) if tails else value
-
-
-def beside(parts: Sequence[Real]) -> Real:
-    """Parts one beside the other."""
-    return stacked(parts, axis=1)
-
-
-def total(a: Real) -> Real:
-    """The sum over axis 1, kept as an axis of length 1; pairwise."""
-    if isinstance(a, DoubleDouble):
-        return a.total()
-    result: Array = np.ascontiguousarray(a).sum(axis=1, keepdims=True)  # pairwise only where contiguous
-    return result
-
-
-def mean(a: Real) -> Real:
-    """The mean over axis 1, kept as an axis of length 1."""
-    return total(a) / float(high(a).shape[1])
-
-
-def average(a: Array) -> Array:
-    """M: the mean over the statistic set of a condition number's part, for which float64 will do."""
-    result: Array = a.mean(axis=1, keepdims=True)
-    return result
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -344,12 +289,6 @@ def standardize(x: Array, eps: float, *, precise: bool, tiny: float, unit: float
         lambda function: [function(piece)], x.shape[1], eps, exponent=exponent, tiny=tiny, unit=unit
     )
     return own, own.standardize(piece)
-
-
-def sum_of(parts: Iterable[Real]) -> Real:
-    """The parts added up, in their order."""
-    first, *others = parts
-    return functools.reduce(operator.add, others, first)
 
 
 def _scaled_product(a: Real, b: Real) -> Real:

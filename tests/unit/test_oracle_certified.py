@@ -25,7 +25,7 @@ from layers import OFFSET, Layer, adversarial, layer
 from normcheck.case import Method, Mode, Output
 from normcheck.dtype import DType
 from normcheck.oracle import Truth
-from normcheck.oracle.statistics import total
+from normcheck.oracle.reals import total
 
 Index = tuple[int, ...]
 Balls = dict[Index, Any]  # arb; arb_series while differentiating

@@ -22,7 +22,7 @@ from normcheck.judge.case import CaseJudge, Judged
 from normcheck.judge.laws import OWN, Run
 from normcheck.options import Options
 from normcheck.oracle import oracle_of, truths_of
-from normcheck.oracle.evaluate import whole
+from normcheck.oracle.whole import whole
 from normcheck.run import session
 from normcheck.run.backends import BackendSpec
 from normcheck.run.sources import Question

@@ -23,7 +23,8 @@ from normcheck.judge.laws.relations import OWN, Arrays, Floats, Law, Relation, R
 from normcheck.methods import Partition, parameter_axes, partition_of
 from normcheck.methods.partition import split
 from normcheck.oracle import Inputs
-from normcheck.oracle.statistics import Array, Own, Standardized, high, standardize, total
+from normcheck.oracle.reals import Array, high, total
+from normcheck.oracle.statistics import Own, Standardized, standardize
 
 
 def _sets(case: Case, arrays: Arrays) -> Partition:

@@ -25,7 +25,7 @@ from normcheck.judge.laws.relations import (
     Trial,
 )
 from normcheck.methods import num_channels
-from normcheck.oracle.statistics import Array
+from normcheck.oracle.reals import Array
 
 PARAMETERS = ("weight", "bias")
 GRADIENTS = (Output.GRAD_X, Output.GRAD_WEIGHT, Output.GRAD_BIAS)

@@ -22,7 +22,7 @@ from normcheck.judge.distance import Scale, backward_error
 from normcheck.judge.laws.gradients import detached
 from normcheck.judge.laws.relations import OWN, Law, Relation, Run, Sums, Term, Trial, difference
 from normcheck.oracle import Truth, truths_of
-from normcheck.oracle.statistics import Array, Real, high, low
+from normcheck.oracle.reals import Array, Real, high, low
 from normcheck.report import Comparison, Judgement
 from normcheck.verdict import Verdict
 

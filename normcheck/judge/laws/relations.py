@@ -18,7 +18,7 @@ from normcheck.case import Case, Output
 from normcheck.methods import Partition
 from normcheck.methods.partition import split
 from normcheck.oracle.double_double import DoubleDouble
-from normcheck.oracle.statistics import Array, Real, high, low, total
+from normcheck.oracle.reals import Array, Real, high, low, total
 
 Floats = NDArray[np.floating]
 Arrays = Mapping[str, Floats]

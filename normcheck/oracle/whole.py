@@ -1,0 +1,74 @@
+"""The outputs of a case as whole arrays, put together from the parts."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from normcheck.case import Case, Output
+from normcheck.methods import Partition
+from normcheck.oracle.evaluate import PER_ELEMENT, Oracle, oracle_of
+from normcheck.oracle.inputs import Inputs
+from normcheck.oracle.truth import Truth
+
+Floats = NDArray[np.floating]
+
+
+def evaluate(
+    inputs: Inputs,
+    outputs: Iterable[Output],
+    *,
+    eps: float,
+    partition: Partition,
+    precise: bool,
+    momentum: float | None = None,
+    running: bool = False,
+    steps: int | None = None,
+) -> dict[Output, Truth]:
+    """All of ``outputs`` as whole arrays; see :class:`Oracle`."""
+    oracle = Oracle(
+        inputs,
+        outputs,
+        eps=eps,
+        partition=partition,
+        precise=precise,
+        momentum=momentum,
+        running=running,
+        steps=steps,
+    )
+    return whole(oracle)
+
+
+def truths_of(case: Case, arrays: Mapping[str, Floats]) -> dict[Output, Truth]:
+    """What the oracle says of each output of ``case``, as whole arrays."""
+    return whole(oracle_of(case, arrays))
+
+
+def whole(oracle: Oracle) -> dict[Output, Truth]:
+    """All outputs as whole arrays."""
+    evaluated = [oracle.evaluate(block) for block in oracle.blocks]
+    parts = [each.part(tile) for each in evaluated for tile in each.block.tiles]
+    sums = oracle.sums()
+    for part in parts:
+        sums.add(part)
+    found = oracle.totals([each.batch for each in evaluated], sums)
+    shape = oracle.partition.shape
+    for output in PER_ELEMENT:
+        if output in oracle.outputs:
+            names = ("value", "tail", "cond", "cond2")
+            precise = oracle.unit < 2.0**-53
+            arrays = {name: np.empty(shape) for name in names if name != "tail" or precise}
+            for part, name in itertools.product(parts, arrays):
+                part.tile.paste(getattr(part.truths[output], name), arrays[name])
+            found[output] = Truth(
+                value=arrays["value"],
+                tail=arrays.get("tail"),
+                cond=arrays["cond"],
+                cond2=arrays["cond2"],
+                n=oracle.n,
+                unit=oracle.unit,
+            )
+    return {output: found[output] for output in oracle.outputs}
