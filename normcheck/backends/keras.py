@@ -13,19 +13,11 @@ from typing import Any, Dict, List, Mapping, Optional, Tuple
 
 import numpy as np
 
-from normcheck.backends._base import (
-    Backend,
-    Differentiated,
-    Function,
-    Tagged,
-    Task,
-    UnavailableError,
-    equal_contiguous,
-    places,
-    same_groups,
-)
+from normcheck.backends._adapter import Adapter, Params
+from normcheck.backends._base import Backend, Differentiated, Function, Tagged, Task, UnavailableError
 
 Array = Any  # of the framework under Keras
+Parameter = Optional[Array]
 Layer = Any  # keras.Layer
 FRAMEWORKS = {
     "jax": "jax:Jax",
@@ -58,27 +50,22 @@ def _stateless(
 
 
 def _stateful(
-    keras: Any,
-    layer: Layer,
-    x: Array,
-    parameters: Mapping[str, Optional[Array]],
-    running_mean: Array,
-    running_var: Array,
-    training: bool,
+    keras: Any, layer: Layer, x: Array, parameters: Mapping[str, Parameter], params: Params
 ) -> Tuple[Array, Array, Array]:
     """Call the built ``layer`` with moving statistics; y, and the running statistics after it.
 
     Keras's moving variance takes the biased variance of the batch, the canonical one the unbiased, n/(n-1) of it:
     for a training step the layer gets the old one by n/(n-1), and what it makes of it is multiplied by as much.
     """
+    running_mean, running_var = params.running_mean, params.running_var
     n = math.prod(x.shape) // running_var.shape[0]
-    unbiased = n / (n - 1) if training else 1.0
+    unbiased = n / (n - 1) if params.training else 1.0
     cast = keras.ops.cast
     moving = {
         "moving_mean": cast(running_mean, layer.variable_dtype),
         "moving_variance": cast(running_var, layer.variable_dtype) / unbiased,
     }
-    y, after = _stateless(keras, layer, x, {**parameters, **moving}, training=training)
+    y, after = _stateless(keras, layer, x, {**parameters, **moving}, training=params.training)
     mean, var = after["moving_mean"], after["moving_variance"] * unbiased
     return y, cast(mean, running_mean.dtype), cast(var, running_var.dtype)
 
@@ -99,12 +86,12 @@ class _LayerFunction:
     def __call__(
         self,
         x: Array,
-        weight: Optional[Array],
-        bias: Optional[Array],
+        weight: Parameter,
+        bias: Parameter,
         *,
         training: bool = True,
-        running_mean: Optional[Array] = None,
-        running_var: Optional[Array] = None,
+        running_mean: Parameter = None,
+        running_var: Parameter = None,
         channel_axis: int = 1,
         normalized_ndim: Optional[int] = None,
     ) -> Any:
@@ -119,9 +106,8 @@ class _LayerFunction:
         if running_mean is None or running_var is None or not _tracks(self.layer):
             y, _ = _stateless(self.keras, self.layer, moved, parameters, training=training)
             return self.keras.ops.moveaxis(y, theirs, ours)
-        y, *state = _stateful(
-            self.keras, self.layer, moved, parameters, running_mean, running_var, training=training
-        )
+        params = Params(None, training=training, running_mean=running_mean, running_var=running_var)
+        y, *state = _stateful(self.keras, self.layer, moved, parameters, params)
         return (self.keras.ops.moveaxis(y, theirs, ours), *state)
 
 
@@ -129,7 +115,7 @@ def _tracks(layer: Layer) -> bool:
     return {"moving_mean", "moving_variance"} <= {variable.name for variable in layer.variables}
 
 
-class Keras(Backend):
+class Keras(Adapter):
     """Keras's layers on the framework that ``[backend=…]`` names."""
 
     TRACKED = ("batch",)
@@ -146,12 +132,6 @@ class Keras(Backend):
         if self._keras.backend.backend() != under:
             raise UnavailableError(f"Keras runs on {self._keras.backend.backend()} already, not on {under}")
         self.DIFFERENTIATES = under != "numpy"
-        self.METHODS = {
-            "batch": self.batch_norm,
-            "layer": self.layer_norm,
-            "instance": self.instance_norm,
-            "group": self.group_norm,
-        }
 
     def environment(self) -> Dict[str, Any]:
         """Keras's version, and the version and settings of the framework under it."""
@@ -187,40 +167,29 @@ class Keras(Backend):
 
         return on_device
 
-    def differentiate(
-        self,
-        function: Function,
-        static: Dict[str, Any],
-        arrays: List[Any],
-        named: Dict[str, Any],
-        grad_y: Array,
-    ) -> Differentiated:
+    def differentiate(self, *call: Any) -> Differentiated:
         """The framework's own differentiation."""
         with self._keras.device(self.device):
-            return self._framework.differentiate(function, static, arrays, named, grad_y)
+            return self._framework.differentiate(*call)
 
-    def batch_norm(
-        self,
-        x: Array,
-        weight: Optional[Array],
-        bias: Optional[Array],
-        *,
-        eps: float,
-        running_mean: Array,
-        running_var: Array,
-        training: bool,
-        momentum: float,
-        channel_axis: int = 1,
-    ) -> Tuple[Array, Array, Array]:
+    def take(self, array: Array, indices: List[int], axis: int) -> Array:
+        """keras.ops.take."""
+        return self._keras.ops.take(array, np.array(indices), axis=axis)
+
+    def concatenate(self, arrays: List[Array], axis: int) -> Array:
+        """keras.ops.concatenate."""
+        return self._keras.ops.concatenate(arrays, axis=axis)
+
+    def batch_norm(self, x: Array, weight: Parameter, bias: Parameter, params: Params) -> Any:
         """``keras.layers.BatchNormalization``; its momentum is the old value's weight.
 
         Its variables are float32 in half precision, as in Keras's mixed policies, so that the moving statistics
         are rounded once, after their translation.
         """
         layer = self._keras.layers.BatchNormalization(
-            axis=channel_axis,
-            momentum=1 - momentum,
-            epsilon=eps,
+            axis=params.channel_axis,
+            momentum=1 - params.momentum,
+            epsilon=params.eps,
             center=bias is not None,
             scale=weight is not None,
             renorm=False,
@@ -228,50 +197,26 @@ class Keras(Backend):
             dtype=self._policy(x, x.dtype, wide=True),
         )
         layer.build(tuple(x.shape))
-        parameters = {"gamma": weight, "beta": bias}
-        return _stateful(self._keras, layer, x, parameters, running_mean, running_var, training)
+        return _stateful(self._keras, layer, x, {"gamma": weight, "beta": bias}, params)
 
-    def layer_norm(
-        self, x: Array, weight: Optional[Array], bias: Optional[Array], *, eps: float, normalized_ndim: int
-    ) -> Array:
+    def layer_norm(self, x: Array, weight: Parameter, bias: Parameter, params: Params) -> Array:
         """``keras.layers.LayerNormalization``."""
-        axes = list(range(x.ndim - normalized_ndim, x.ndim))
-        return self._affine(self._keras.layers.LayerNormalization, x, weight, bias, axis=axes, epsilon=eps)
+        how = {"axis": list(range(x.ndim - params.normalized_ndim, x.ndim)), "epsilon": params.eps}
+        return self._affine(self._keras.layers.LayerNormalization, x, weight, bias, **how)
 
-    def instance_norm(
-        self, x: Array, weight: Optional[Array], bias: Optional[Array], *, eps: float, channel_axis: int = 1
-    ) -> Array:
+    def instance_norm(self, x: Array, weight: Parameter, bias: Parameter, params: Params) -> Array:
         """``keras.layers.GroupNormalization`` with groups=-1, which is Keras's instance norm."""
-        how = {"groups": -1, "axis": channel_axis, "epsilon": eps}
+        return self._groups(-1, x, weight, bias, params)
+
+    def group_norm(self, x: Array, weight: Parameter, bias: Parameter, params: Params) -> Array:
+        """``keras.layers.GroupNormalization``."""
+        return self._groups(len(params.groups), x, weight, bias, params)
+
+    def _groups(self, number: int, x: Array, weight: Parameter, bias: Parameter, params: Params) -> Array:
+        how = {"groups": number, "axis": params.channel_axis, "epsilon": params.eps}
         return self._affine(self._keras.layers.GroupNormalization, x, weight, bias, **how)
 
-    def group_norm(
-        self,
-        x: Array,
-        weight: Optional[Array],
-        bias: Optional[Array],
-        *,
-        eps: float,
-        num_groups: Optional[int] = None,
-        groups: Optional[List[List[int]]] = None,
-        channel_axis: int = 1,
-    ) -> Array:
-        """``keras.layers.GroupNormalization``; for groups that it cannot have, one call for each, put together."""
-        layer, ops = self._keras.layers.GroupNormalization, self._keras.ops
-        split = same_groups({"num_groups": num_groups, "groups": groups}, x.shape[channel_axis])
-        how = {"axis": channel_axis, "epsilon": eps}
-        if equal_contiguous(split):
-            return self._affine(layer, x, weight, bias, groups=len(split), **how)
-        parts = []
-        for group in map(np.array, split):
-            own = [None if parameter is None else ops.take(parameter, group) for parameter in (weight, bias)]
-            parts.append(self._affine(layer, ops.take(x, group, axis=channel_axis), *own, groups=1, **how))
-        order = np.array(places(split))
-        return ops.take(ops.concatenate(parts, axis=channel_axis), order, axis=channel_axis)
-
-    def _affine(
-        self, kind: Any, x: Array, weight: Optional[Array], bias: Optional[Array], **how: Any
-    ) -> Array:
+    def _affine(self, kind: Any, x: Array, weight: Parameter, bias: Parameter, **how: Any) -> Array:
         """Build a layer of a kind that has no state but weight and bias, and call it."""
         (held,) = {p.dtype for p in (weight, bias) if p is not None} or {x.dtype}
         affine = {"center": bias is not None, "scale": weight is not None}
