@@ -55,6 +55,7 @@ class Backend:
     """
 
     METHODS: Mapping[str, Function] = {}
+    ARRAYS: Any = None  # the module like NumPy that has the arrays; only an Adapter needs one
     DTYPES: Tuple[str, ...] = ("float64", "float32", "float16", "bfloat16")
     TRACKED: Tuple[str, ...] = ("batch", "instance")  # the methods that keep running statistics
     DIFFERENTIATES = True
@@ -99,8 +100,8 @@ class Backend:
         raise NotImplementedError
 
     def moveaxis(self, array: Any, source: int, target: int) -> Any:
-        """``array`` with its axis ``source`` at ``target``. Only an :class:`Adapter` needs this and what follows."""
-        raise NotImplementedError
+        """``array`` with its axis ``source`` at ``target``. Only an Adapter needs this and what follows."""
+        return self.ARRAYS.moveaxis(array, source, target)
 
     def take(self, array: Any, indices: List[int], axis: int) -> Any:
         """The ``indices`` of ``array`` along ``axis``, in their order."""
@@ -108,11 +109,11 @@ class Backend:
 
     def concatenate(self, arrays: List[Any], axis: int) -> Any:
         """``arrays`` one after another along ``axis``."""
-        raise NotImplementedError
+        return self.ARRAYS.concatenate(arrays, axis=axis)
 
     def wide(self, array: Any) -> Any:
         """``array``, in float32 if it is of half precision."""
-        raise NotImplementedError
+        return array.astype(self.ARRAYS.float32) if array.dtype.itemsize == 2 else array
 
     def cast(self, array: Any, like: Any) -> Any:
         """``array`` in the dtype of ``like``."""

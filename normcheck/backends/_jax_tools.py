@@ -100,12 +100,12 @@ class LayerFunction:
         weight: Parameter,
         bias: Parameter,
         *,
-        channel_axis: int = 1,
-        normalized_ndim: Optional[int] = None,
-        training: bool = True,
-        momentum: Optional[float] = None,
         running_mean: Parameter = None,
         running_var: Parameter = None,
+        momentum: Optional[float] = None,
+        training: bool = True,
+        normalized_ndim: Optional[int] = None,
+        channel_axis: int = 1,
     ) -> Any:
         state = (running_mean, running_var)
         if momentum is None or running_mean is None or running_var is None:

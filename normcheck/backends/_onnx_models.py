@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Tuple
 
-import ml_dtypes
 import numpy as np
 from onnx import TensorProto, helper, numpy_helper
 
-from normcheck.backends._adapter import FIRST, Adapter, Params
-from normcheck.backends._base import NotAnArrayError, Tagged, Task, named
+from normcheck.backends._adapter import Params
+from normcheck.backends._base import Task
+from normcheck.backends.numpy import NumPyArrays
 
 Array = Any  # numpy.ndarray
 Parameter = Optional[Array]
@@ -60,14 +60,13 @@ def model(
     return content
 
 
-class Onnx(Adapter):
+class Onnx(NumPyArrays):
     """What runs ONNX models; its arrays are NumPy's, with ml_dtypes' bfloat16.
 
     x, weight, bias and running statistics are inputs of the model; a weight or bias that is None is a constant of
     ones or zeros in it. The channel axis is moved to 1 outside of it.
     """
 
-    CHANNELS = FIRST
     DIFFERENTIATES = False
     TRACKED = ("batch",)
 
@@ -100,25 +99,6 @@ class Onnx(Adapter):
         if task.method == "group" and shape[0] == 0:
             return "ONNX's GroupNormalization refuses an empty batch"
         return None
-
-    def from_numpy(self, tagged: Tagged) -> Array:
-        """The array itself; bfloat16 as ml_dtypes has it."""
-        dtype, data = tagged
-        return data.view(ml_dtypes.bfloat16) if dtype == "bfloat16" else data
-
-    def to_numpy(self, value: Any) -> Tagged:
-        """The array itself, with its dtype's name."""
-        if not isinstance(value, (np.ndarray, np.generic)):
-            raise NotAnArrayError(f"is a {type(value).__name__}, not a numpy.ndarray")
-        return named(np.asarray(value))
-
-    def moveaxis(self, array: Array, source: int, target: int) -> Array:
-        """A view."""
-        return np.moveaxis(array, source, target)
-
-    def concatenate(self, arrays: List[Array], axis: int) -> Array:
-        """A new array."""
-        return np.concatenate(arrays, axis=axis)
 
     def batch_norm(self, x: Array, weight: Parameter, bias: Parameter, params: Params) -> Any:
         """BatchNormalization-15.

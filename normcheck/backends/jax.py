@@ -105,6 +105,7 @@ def _updated(rows: Array, params: Params) -> List[Array]:
 class Jax(Adapter):
     """JAX's arrays; the functions of METHODS are jitted, forward and backward, unless ``[jit=False]``."""
 
+    ARRAYS = jnp
     CHANNELS: Mapping[str, int] = FIRST
     WIDE_STATE = True
     TRACED: Tuple[str, ...] = ("eps", "momentum")  # the numbers that the functions take as arrays
@@ -147,21 +148,9 @@ class Jax(Adapter):
             raise NotAnArrayError(f"is a {type(value).__name__}, not a jax.Array")
         return named(np.asarray(value))
 
-    def moveaxis(self, array: Array, source: int, target: int) -> Array:
-        """jax.numpy's."""
-        return jnp.moveaxis(array, source, target)
-
     def take(self, array: Array, indices: List[int], axis: int) -> Array:
         """By an array of indices: JAX takes no list."""
         return array[(slice(None),) * (axis % array.ndim) + (np.array(indices),)]
-
-    def concatenate(self, arrays: List[Array], axis: int) -> Array:
-        """jax.numpy's."""
-        return jnp.concatenate(arrays, axis=axis)
-
-    def wide(self, array: Array) -> Array:
-        """Half precision in float32."""
-        return wide(array)
 
     def as_function(self, value: Any) -> Function:
         """A layer of flax or equinox as a function of the parameters that it holds; anything else is itself.

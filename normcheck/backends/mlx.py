@@ -41,6 +41,7 @@ def _interleaved(groups: List[List[int]]) -> bool:
 class Mlx(Adapter):
     """MLX's arrays, computed as its layers are called, on one stream."""
 
+    ARRAYS = mx
     CHANNELS = LAST
     TRACKED = ("batch",)
 
@@ -96,17 +97,9 @@ class Mlx(Adapter):
             return "bfloat16", np.array(value.view(mx.uint16))
         return named_array(np.array(value))
 
-    def moveaxis(self, array: Array, source: int, target: int) -> Array:
-        """mlx.core's."""
-        return mx.moveaxis(array, source, target)
-
     def take(self, array: Array, indices: List[int], axis: int) -> Array:
         """By an array of indices: MLX takes no list."""
         return array[(slice(None),) * (axis % array.ndim) + (mx.array(indices),)]
-
-    def concatenate(self, arrays: List[Array], axis: int) -> Array:
-        """mlx.core's."""
-        return mx.concatenate(arrays, axis=axis)
 
     def differentiate(self, *call: Any) -> Differentiated:
         """mlx.core.value_and_grad of Σ y·grad_y, whose gradient with respect to y is grad_y."""

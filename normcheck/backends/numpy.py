@@ -162,15 +162,11 @@ class _Norm:
         return np.concatenate(means), np.concatenate(variances)
 
 
-class NumPy(Adapter):
-    """NumPy's arrays; a user's function is called as it is, without gradients."""
+class NumPyArrays(Adapter):
+    """What has NumPy's arrays, with ml_dtypes' bfloat16."""
 
+    ARRAYS = np
     CHANNELS = FIRST
-    WIDE_STATE = True
-
-    def environment(self) -> Dict[str, Any]:
-        """NumPy has no settings that affect these sums: it adds pairwise, on one thread."""
-        return {"version": np.__version__, "device": "cpu", "threads": 1, "deterministic": True}
 
     def from_numpy(self, tagged: Tagged) -> Array:
         """The array itself; bfloat16 as ml_dtypes has it."""
@@ -187,17 +183,15 @@ class NumPy(Adapter):
             raise NotAnArrayError(f"is a {type(value).__name__}, not a numpy array")
         return named(np.asarray(value))
 
-    def moveaxis(self, array: Array, source: int, target: int) -> Array:
-        """A view."""
-        return np.moveaxis(array, source, target)
 
-    def concatenate(self, arrays: List[Array], axis: int) -> Array:
-        """A new array."""
-        return np.concatenate(arrays, axis=axis)
+class NumPy(NumPyArrays):
+    """NumPy's arrays; a user's function is called as it is, without gradients."""
 
-    def wide(self, array: Array) -> Array:
-        """Half precision in float32."""
-        return wide(array)
+    WIDE_STATE = True
+
+    def environment(self) -> Dict[str, Any]:
+        """NumPy has no settings that affect these sums: it adds pairwise, on one thread."""
+        return {"version": np.__version__, "device": "cpu", "threads": 1, "deterministic": True}
 
     def differentiate(self, *call: Any) -> Differentiated:
         """The gradients of the functions of this module; NumPy itself cannot differentiate a user's."""
