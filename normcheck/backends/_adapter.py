@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
-from typing import Any, Callable, ContextManager, List, Mapping, NamedTuple, Optional, Tuple
+from typing import Any, Callable, ContextManager, Dict, List, Mapping, NamedTuple, Optional, Tuple
 
 from normcheck.backends._base import (
     GRADIENTS,
@@ -149,7 +149,7 @@ class Taped(Adapter):
     def differentiate(self, *call: Any) -> Differentiated:
         """The gradients from y back to x, weight and bias."""
         function, static, arrays, named, grad_y = call
-        leaves = {name: array for name, array in zip(GRADIENTS, arrays) if array is not None}
+        leaves = by_gradient(arrays)
         with self.recording(list(leaves.values())) as tape:
             returned = self.compiled(function, static)(*arrays, **named)
         try:
@@ -159,6 +159,41 @@ class Taped(Adapter):
         return returned, dict(zip(leaves, found)), None
 
 
+def by_gradient(arrays: List[Any]) -> Dict[str, Any]:
+    """Of x, weight and bias those that there are, by the names of their gradients."""
+    return {name: array for name, array in zip(GRADIENTS, arrays) if array is not None}
+
+
 def first(returned: Any) -> Any:
     """y, of what a function returned."""
     return returned[0] if isinstance(returned, tuple) and returned else returned
+
+
+class LayerFunction:
+    """A user's layer called like a function; its eps, groups and momentum are those that it was made with.
+
+    The fixture's weight and bias are loaded into the layer's one parameter of that name, and running statistics
+    into its state: ``call`` gets them in ``params``, None where there are none that it has to update.
+    """
+
+    def __init__(self, layer: Any, call: Callable[..., Any]) -> None:
+        self.layer, self.call = layer, call
+
+    def __call__(
+        self,
+        x: Any,
+        weight: Any,
+        bias: Any,
+        *,
+        running_mean: Any = None,
+        running_var: Any = None,
+        momentum: Optional[float] = None,
+        training: bool = True,
+        normalized_ndim: Optional[int] = None,
+        channel_axis: int = 1,
+    ) -> Any:
+        state = (running_mean, running_var)
+        if momentum is None or running_mean is None or running_var is None:
+            state = (None, None)
+        params = Params(None, channel_axis, (), normalized_ndim or 0, training, momentum, *state)
+        return self.call(self.layer, x, weight, bias, params)

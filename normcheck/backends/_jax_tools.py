@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from types import ModuleType
-from typing import Any, Callable, Dict, List, Optional, Tuple
+from typing import Any, Dict, List, Optional, Tuple
 
 import jax
 import jax.numpy as jnp
 
 from normcheck.backends._adapter import Params
 from normcheck.backends._base import is_regular
-from normcheck.backends.jax import Array, Jax, Parameter, wide
+from normcheck.backends.jax import Array, Jax, wide
 
 # How many training steps running statistics stand for, in libraries that divide them by ``1 - decay**steps``:
 # so many that it is 1. They have no bias towards their initial value that it could take away.
@@ -82,33 +82,3 @@ def leaf(tree: Any, name: str) -> Array:
 def _name(key: Any) -> Any:
     """What a dictionary or an object calls the child that ``key`` leads to."""
     return getattr(key, "key", getattr(key, "name", None))
-
-
-class LayerFunction:
-    """A user's layer called like a function; its eps, groups and momentum are those that it was made with.
-
-    The fixture's weight and bias are loaded into the layer's one parameter of that name, and running statistics
-    into its state: ``call`` gets them in ``params``, None where there are none that it has to update.
-    """
-
-    def __init__(self, layer: Any, call: Callable[..., Any]) -> None:
-        self.layer, self.call = layer, call
-
-    def __call__(
-        self,
-        x: Array,
-        weight: Parameter,
-        bias: Parameter,
-        *,
-        running_mean: Parameter = None,
-        running_var: Parameter = None,
-        momentum: Optional[float] = None,
-        training: bool = True,
-        normalized_ndim: Optional[int] = None,
-        channel_axis: int = 1,
-    ) -> Any:
-        state = (running_mean, running_var)
-        if momentum is None or running_mean is None or running_var is None:
-            state = (None, None)
-        params = Params(None, channel_axis, (), normalized_ndim or 0, training, momentum, *state)
-        return self.call(self.layer, x, weight, bias, params)

@@ -14,9 +14,9 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 
-from normcheck.backends._adapter import FIRST, Params
+from normcheck.backends._adapter import FIRST, LayerFunction, Params
 from normcheck.backends._base import Function, Task
-from normcheck.backends._jax_tools import MANY, JaxLibrary, LayerFunction, load, tracked
+from normcheck.backends._jax_tools import MANY, JaxLibrary, load, tracked
 from normcheck.backends.jax import Array, Parameter
 
 

@@ -9,10 +9,10 @@ import jax
 import jax.numpy as jnp
 from flax import linen
 
-from normcheck.backends._adapter import Params
+from normcheck.backends._adapter import LayerFunction, Params
 from normcheck.backends._base import Function
 from normcheck.backends._flax import Flax, averaged, grouped, over_last
-from normcheck.backends._jax_tools import LayerFunction, leaf, load, tracked
+from normcheck.backends._jax_tools import leaf, load, tracked
 from normcheck.backends.jax import Array, Parameter, wide
 
 

@@ -8,10 +8,10 @@ from typing import Any, Dict
 import jax.numpy as jnp
 from flax import nnx
 
-from normcheck.backends._adapter import Params
+from normcheck.backends._adapter import LayerFunction, Params
 from normcheck.backends._base import Function
 from normcheck.backends._flax import Flax, averaged, grouped, over_last
-from normcheck.backends._jax_tools import LayerFunction, leaf, load, tracked
+from normcheck.backends._jax_tools import leaf, load, tracked
 from normcheck.backends.jax import Array, Parameter, wide
 
 

@@ -9,7 +9,7 @@ import functools
 import importlib
 import json
 import sys
-from typing import Any, Dict, List, Mapping, Optional, Tuple
+from typing import Any, Callable, Dict, List, Mapping, Optional, Tuple
 
 import jax
 import jax.numpy as jnp
@@ -19,7 +19,6 @@ from normcheck.backends._adapter import FIRST, Adapter, Params, first
 from normcheck.backends._base import (
     GRADIENTS,
     Differentiated,
-    Function,
     NotAnArrayError,
     Tagged,
     Task,
@@ -43,16 +42,18 @@ def _separated(static: Dict[str, Any], traced: Tuple[str, ...]) -> Tuple[Dict[st
 
 
 @functools.lru_cache(maxsize=None)
-def _jitted(function: Function, fixed: str) -> Function:
+def _jitted(function: Callable[..., Any], fixed: str) -> Callable[..., Any]:
     return jax.jit(functools.partial(function, **json.loads(fixed)))
 
 
 @functools.lru_cache(maxsize=None)
-def _jitted_vjp(function: Function, fixed: str) -> Function:
+def _jitted_vjp(function: Callable[..., Any], fixed: str) -> Callable[..., Any]:
     return jax.jit(functools.partial(_vjp, functools.partial(function, **json.loads(fixed))))
 
 
-def _vjp(function: Function, arrays: List[Any], named: Dict[str, Any], grad_y: Array) -> Tuple[Any, Any]:
+def _vjp(
+    function: Callable[..., Any], arrays: List[Any], named: Dict[str, Any], grad_y: Array
+) -> Tuple[Any, Any]:
     """What ``function`` returns, and the gradients of (the first of) it."""
 
     def with_y(*given: Any) -> Tuple[Any, Any]:
@@ -152,7 +153,7 @@ class Jax(Adapter):
         """By an array of indices: JAX takes no list."""
         return array[(slice(None),) * (axis % array.ndim) + (np.array(indices),)]
 
-    def as_function(self, value: Any) -> Function:
+    def as_function(self, value: Any) -> Callable[..., Any]:
         """A layer of flax or equinox as a function of the parameters that it holds; anything else is itself.
 
         There is no layer of a library that nobody has imported.
@@ -161,15 +162,15 @@ class Jax(Adapter):
             imported = sys.modules.get(library)
             if imported is not None and isinstance(value, imported.Module):
                 adapter = importlib.import_module(f"normcheck.backends.{module}")
-                function: Function = adapter.as_function(value)
+                function: Callable[..., Any] = adapter.as_function(value)
                 return function
         return super().as_function(value)
 
-    def _jits(self, function: Function) -> bool:
+    def _jits(self, function: Callable[..., Any]) -> bool:
         """A user's own function is not jitted for them, as they may or may not want that."""
         return self.jit and function in self.METHODS.values()
 
-    def compiled(self, function: Function, static: Dict[str, Any]) -> Function:
+    def compiled(self, function: Callable[..., Any], static: Dict[str, Any]) -> Callable[..., Any]:
         """The jitted function."""
         if not self._jits(function):
             return super().compiled(function, static)

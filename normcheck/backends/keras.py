@@ -6,6 +6,7 @@ adapter. Layers are called as ``layer(x)``, not compiled, and get all their vari
 
 from __future__ import annotations
 
+import functools
 import importlib
 import math
 import os
@@ -13,7 +14,7 @@ from typing import Any, Dict, List, Mapping, Optional, Tuple
 
 import numpy as np
 
-from normcheck.backends._adapter import Adapter, Params
+from normcheck.backends._adapter import Adapter, LayerFunction, Params
 from normcheck.backends._base import Backend, Differentiated, Function, Tagged, Task, UnavailableError
 
 Array = Any  # of the framework under Keras
@@ -70,45 +71,27 @@ def _stateful(
     return y, cast(mean, running_mean.dtype), cast(var, running_var.dtype)
 
 
-class _LayerFunction:
-    """A keras.Layer called like a function; its axis, epsilon, groups, momentum and dtype policy are its own.
+def _called(keras: Any, layer: Layer, x: Array, weight: Parameter, bias: Parameter, params: Params) -> Any:
+    """Call a user's layer; its axis, epsilon, groups, momentum and dtype policy are those that it was made with.
 
     Fixtures have channels first, or where they say: x is moved so that they are last if the layer's ``axis`` is the
     last one, Keras's default, or it has none; they are first if its axis is 1. y is moved back. Layer norm's x stays
     as it is, the last axes are the layer's. The fixture's weight and bias go into the one variable called gamma and
     the one called beta, its running statistics into moving_mean and moving_variance, which is the biased one as
-    Keras's own is. A layer that is not built is built for the first x that it gets.
+    Keras's is. A layer that is not built is built for the first x that it gets.
     """
-
-    def __init__(self, keras: Any, layer: Layer) -> None:
-        self.keras, self.layer = keras, layer
-
-    def __call__(
-        self,
-        x: Array,
-        weight: Parameter,
-        bias: Parameter,
-        *,
-        training: bool = True,
-        running_mean: Parameter = None,
-        running_var: Parameter = None,
-        channel_axis: int = 1,
-        normalized_ndim: Optional[int] = None,
-    ) -> Any:
-        axis = getattr(self.layer, "axis", -1)
-        ours, theirs = (channel_axis, axis if isinstance(axis, int) else -1)
-        if normalized_ndim is not None:
-            ours = theirs
-        moved = self.keras.ops.moveaxis(x, ours, theirs)
-        if not self.layer.built:  # by a call without data
-            self.layer(self.keras.KerasTensor(tuple(moved.shape), moved.dtype))
-        parameters = {"gamma": weight, "beta": bias}
-        if running_mean is None or running_var is None or not _tracks(self.layer):
-            y, _ = _stateless(self.keras, self.layer, moved, parameters, training=training)
-            return self.keras.ops.moveaxis(y, theirs, ours)
-        params = Params(None, training=training, running_mean=running_mean, running_var=running_var)
-        y, *state = _stateful(self.keras, self.layer, moved, parameters, params)
-        return (self.keras.ops.moveaxis(y, theirs, ours), *state)
+    axis = getattr(layer, "axis", -1)
+    theirs = axis if isinstance(axis, int) else -1
+    ours = theirs if params.normalized_ndim else params.channel_axis
+    moved = keras.ops.moveaxis(x, ours, theirs)
+    if not layer.built:  # by a call without data
+        layer(keras.KerasTensor(tuple(moved.shape), moved.dtype))
+    parameters = {"gamma": weight, "beta": bias}
+    if params.running_mean is None or not _tracks(layer):
+        y, _ = _stateless(keras, layer, moved, parameters, training=params.training)
+        return keras.ops.moveaxis(y, theirs, ours)
+    y, *state = _stateful(keras, layer, moved, parameters, params)
+    return (keras.ops.moveaxis(y, theirs, ours), *state)
 
 
 def _tracks(layer: Layer) -> bool:
@@ -154,7 +137,7 @@ class Keras(Adapter):
     def as_function(self, value: Any) -> Function:
         """A keras.Layer as a function of the variables that it holds; anything else as the framework has it."""
         if isinstance(value, self._keras.Layer):
-            return _LayerFunction(self._keras, value)
+            return LayerFunction(value, functools.partial(_called, self._keras))
         return self._framework.as_function(value)
 
     def compiled(self, function: Function, static: Dict[str, Any]) -> Function:

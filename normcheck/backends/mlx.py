@@ -9,9 +9,8 @@ import mlx.core as mx
 import numpy as np
 from mlx.nn.layers import normalization as nn  # where mypy finds what mlx.nn has
 
-from normcheck.backends._adapter import LAST, Adapter, Params, first
+from normcheck.backends._adapter import LAST, Adapter, Params, by_gradient, first
 from normcheck.backends._base import (
-    GRADIENTS,
     Differentiated,
     NotAnArrayError,
     Tagged,
@@ -116,7 +115,7 @@ class Mlx(Adapter):
             mx.eval(found)
         except Exception as error:  # an answer about the gradients, if it can be called without them
             return function(*arrays, **named, **static), {}, error
-        return returned, {GRADIENTS[place]: gradient for place, gradient in zip(places, found)}, None
+        return returned, dict(zip(by_gradient(arrays), found)), None
 
     def batch_norm(self, x: Array, weight: Parameter, bias: Parameter, params: Params) -> Any:
         """``mlx.nn.BatchNorm``, whose momentum and running variance mean what PyTorch's do."""

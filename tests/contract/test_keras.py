@@ -177,11 +177,9 @@ def test_ones_own_function_gets_the_arrays_of_the_framework(own: Any) -> None:
 @pytest.mark.parametrize(
     ("under", "method", "name", "output"),
     [
-        ("numpy", "group", "wrong_eps", "y"),
-        ("numpy", "group", "wrong_groups", "y"),
+        *(("numpy", "group", name, "y") for name in ("wrong_eps", "wrong_groups")),
         ("numpy", "layer", "wrong_layer_eps", "y"),
-        ("numpy", "batch", "wrong_momentum", "running_mean"),
-        ("numpy", "batch", "wrong_momentum", "running_var"),
+        *(("numpy", "batch", "wrong_momentum", output) for output in ("running_mean", "running_var")),
         ("jax", "group", "wrong_eps", "y"),
         ("torch", "layer", "wrong_layer_eps", "grad_x"),
     ],
