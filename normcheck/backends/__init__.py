@@ -151,7 +151,7 @@ def registered() -> Mapping[str, Entry]:
 
     found = dict(BUILTIN)
     for point in entry_points(group=GROUP):
-        if point.name not in found:  # nobody takes a built-in's name
+        if point.name not in found:  # a built-in's name cannot be taken
             module = point.module.partition(".")[0]
             distribution = point.dist.name if point.dist is not None else module
             found[point.name] = Entry(point.value, module, f"pip install {distribution}")
@@ -159,7 +159,7 @@ def registered() -> Mapping[str, Entry]:
 
 
 def entry_of(name: str) -> Optional[Entry]:
-    """The entry of ``name``; None where nobody has registered one."""
+    """The entry of ``name``; None where none is registered."""
     return BUILTIN[name] if name in BUILTIN else registered().get(name)
 
 

@@ -22,6 +22,7 @@ from normcheck.backends._base import (
 
 NAMES = ("batch", "layer", "instance", "group")
 FIRST = dict.fromkeys(("batch", "instance", "group"), 1)  # the axis that channels are moved to, by method
+STATE = ("running_mean", "running_var")
 LAST = dict.fromkeys(FIRST, -1)
 
 
@@ -50,9 +51,7 @@ class Adapter(Backend):
     """
 
     CHANNELS: Mapping[str, int] = {}  # the axis that channels are moved to, by method; elsewhere they stay
-    WIDE_STATE = (
-        False  # True: running statistics of half precision come as float32, and are rounded at the end
-    )
+    WIDE_STATE = False  # True: half-precision running statistics come as float32, and are rounded at the end
 
     @functools.cached_property
     def METHODS(self) -> Mapping[str, Function]:  # type: ignore[override] # noqa: N802 (the name in Backend)
@@ -101,34 +100,43 @@ class Canonical:
         bias: Any,
         *,
         channel_axis: int = 1,
-        num_groups: Optional[int] = None,
-        groups: Optional[List[List[int]]] = None,
         **others: Any,
     ) -> Any:
         axis = self.adapter.CHANNELS.get(self.name, channel_axis)
         moved = self.moved(x, channel_axis, axis)
-        if self.name == "group":
-            lists = as_channel_lists(num_groups, groups, moved.shape[axis])
+        compute = self._in_groups if self.name == "group" else self._with_state
+        y, *state = compute(moved, weight, bias, axis, others)
+        y = self.moved(y, axis, channel_axis)
+        return (y, *state) if state else y
 
-            def call(equal: List[List[int]], *arrays: Any) -> Tuple[Any]:
-                return (self.norm(*arrays, Params(channel_axis=axis, groups=tuple(equal), **others)),)
+    def _in_groups(
+        self, x: Any, weight: Any, bias: Any, axis: int, others: Dict[str, Any]
+    ) -> Tuple[Any, ...]:
+        eps = others["eps"]
+        groups = as_channel_lists(others.get("num_groups"), others.get("groups"), x.shape[axis])
 
-            arrays = (moved, weight, bias)
-            takes = self.adapter.takes(lists)
-            (y,) = call(lists, *arrays) if takes else self.adapter.by_group(call, lists, axis, *arrays)
-            return self.moved(y, axis, channel_axis)
-        state = [others[name] for name in ("running_mean", "running_var") if others.get(name) is not None]
-        if state and self.adapter.WIDE_STATE:
-            others = {**others, "running_mean": self.adapter.wide(state[0])}
-            others["running_var"] = self.adapter.wide(state[1])
-        returned = self.norm(moved, weight, bias, Params(channel_axis=axis, **others))
+        def call(equal: List[List[int]], *arrays: Any) -> Tuple[Any, ...]:
+            return (self.norm(*arrays, Params(eps, axis, tuple(equal))),)
+
+        if self.adapter.takes(groups):
+            return call(groups, x, weight, bias)
+        return self.adapter.by_group(call, groups, axis, x, weight, bias)
+
+    def _with_state(
+        self, x: Any, weight: Any, bias: Any, axis: int, others: Dict[str, Any]
+    ) -> Tuple[Any, ...]:
+        """y, and the running statistics after it if there are any."""
+        state = {name: others[name] for name in STATE if others.get(name) is not None}
+        given = (
+            {name: self.adapter.wide(old) for name, old in state.items()} if self.adapter.WIDE_STATE else {}
+        )
+        returned = self.norm(x, weight, bias, Params(channel_axis=axis, **{**others, **given}))
         if not isinstance(returned, tuple):
-            y = self.moved(returned, axis, channel_axis)
-            return (y, *state) if state else y
+            return (returned, *state.values())
         y, *after = returned
         if self.adapter.WIDE_STATE:
-            after = [self.adapter.cast(new, old) for new, old in zip(after, state)]
-        return (self.moved(y, axis, channel_axis), *after)
+            after = [self.adapter.cast(new, old) for new, old in zip(after, state.values())]
+        return (y, *after)
 
     def moved(self, array: Any, source: int, target: int) -> Any:
         """``array`` with the axis where the library, or the caller, wants it."""

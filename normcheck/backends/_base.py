@@ -92,7 +92,7 @@ class Backend:
         return None
 
     def from_numpy(self, tagged: Tagged) -> Any:
-        """The framework's array; it may share the memory of the data, which nobody else uses."""
+        """The framework's array; it may share the memory of the data, which nothing else uses."""
         raise NotImplementedError
 
     def to_numpy(self, value: Any) -> Tagged:

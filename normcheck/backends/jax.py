@@ -156,7 +156,7 @@ class Jax(Adapter):
     def as_function(self, value: Any) -> Callable[..., Any]:
         """A layer of flax or equinox as a function of the parameters that it holds; anything else is itself.
 
-        There is no layer of a library that nobody has imported.
+        A library that has not been imported has made no layer.
         """
         for library, module in LAYERS.items():
             imported = sys.modules.get(library)

@@ -24,7 +24,7 @@ Parameter = Optional[Array]
 
 
 def _with_parameters(layer: Any, weight: Parameter, bias: Parameter, like: Array) -> Any:
-    """The affine ``layer`` with the weight and bias, in the place of its own; ones and zeros where they are None."""
+    """The affine ``layer`` with this weight and bias in place of those it made; ones and zeros for None."""
     layer.weight = mx.ones(layer.weight.shape, like.dtype) if weight is None else weight
     layer.bias = mx.zeros(layer.bias.shape, like.dtype) if bias is None else bias
     return layer

@@ -21,7 +21,7 @@ INSTANCE: Dict[int, Type[nn.Module]] = {3: nn.InstanceNorm1d, 4: nn.InstanceNorm
 
 
 def _called(module: nn.Module, x: Tensor, weight: Parameter, bias: Parameter, **buffers: Tensor) -> Tensor:
-    """The module with these parameters and buffers in place of its own; it updates the buffers in place."""
+    """The module with these parameters and buffers in place of those that it made; it updates the buffers in place."""
     ours = {"weight": weight, "bias": bias, **buffers}
     given = {name: value for name, value in ours.items() if value is not None}
     y: Tensor = torch.func.functional_call(module, given, (x,))

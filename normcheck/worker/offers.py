@@ -15,7 +15,7 @@ CANONICAL: Dict[str, Dict[str, Any]] = {
 
 
 def offers(backend: Backend) -> Dict[str, Any]:
-    """What the adapter has, by method: its dtypes, gradients and running statistics, and what it lacks, in words."""
+    """By method: dtypes, gradients and running statistics that the adapter has, and in words what it lacks."""
     found: Dict[str, Any] = {}
     for method, params in CANONICAL.items():
         stateless = {dtype: backend.not_offered(_task(method, dtype, params)) for dtype in Backend.DTYPES}
