@@ -1,6 +1,6 @@
 # Everything runs in .venv. A stamp file remembers each installation, so that the next run starts at once.
 PYTHON ?= python3
-BACKENDS ?= numpy,torch,jax,torch.nn,flax.linen,flax.nnx,equinox,haiku,keras,tensorflow,onnxruntime,onnx.reference,mlx
+BACKENDS ?= all
 VENV := .venv
 PIP := $(VENV)/bin/python -m pip --disable-pip-version-check install -c constraints.txt
 OLD := "normcheck needs Python 3.11 or later, this is " + sys.version.split()[0] + ": make PYTHON=python3.12 ..."
@@ -41,7 +41,7 @@ bench: $(VENV)/.users ## time normcheck against a script written by hand
 power: $(VENV)/.developers ## measure which broken implementations the checks catch, into docs/power.md
 	$(VENV)/bin/python tests/mutants/power.py
 
-docs: $(VENV)/.developers ## draw the picture in the README again, and write the page of backends
+docs: $(VENV)/.developers ## draw the picture in the README again, and write the page of backends and the extras
 	$(VENV)/bin/python docs/images/make.py
 	$(VENV)/bin/python docs/make_backends.py
 

@@ -1,17 +1,20 @@
-"""Write docs/backends.md: the matrix of `normcheck backends`, from what the adapters say of themselves.
+"""Write docs/backends.md, from what the adapters say of themselves, and the extras, from the registry.
 
 python docs/make_backends.py
 """
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
-from normcheck.backends import BUILTIN
+from normcheck.backends import BUILTIN, extras
 from normcheck.reports.listing import LEGEND, METHODS, matrix_row, why_not
 from normcheck.run.probe import BackendStatus, probe_backends
 
 PAGE = Path(__file__).with_name("backends.md")
+PROJECT = PAGE.parents[1] / "pyproject.toml"
+START, END = "# Backends: ", "# End of backends.\n"
 INTRODUCTION = """# Backends
 
 Each backend calls the library's own layers and translates PyTorch's conventions (the weight of the new batch as
@@ -76,5 +79,16 @@ def _row(cells: list[str]) -> str:
     return f"| {' | '.join(cells)} |"
 
 
+def project(text: str) -> str:
+    """pyproject.toml with the extras of the registry."""
+    before, rest = text.split(START)
+    remark, rest = rest.split("\n", 1)
+    lines = [f"{extra} = {json.dumps(needs)}\n" for extra, needs in extras().items()]
+    apart = "; ".join(f"{e.requires}: {e.apart}" for e in BUILTIN.values() if e.apart)
+    lines.insert(-1, f"# Without {apart}.\n")
+    return before + START + remark + "\n" + "".join(lines) + END + rest.split(END)[1]
+
+
 if __name__ == "__main__":
+    PROJECT.write_text(project(PROJECT.read_text(encoding="utf-8")), encoding="utf-8")
     PAGE.write_text(markdown(probe_backends()), encoding="utf-8")

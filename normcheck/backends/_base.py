@@ -55,6 +55,7 @@ class Backend:
     """
 
     METHODS: Mapping[str, Function] = {}
+    ARRAYS: Any = None  # the module like NumPy that has the arrays; only an Adapter needs one
     DTYPES: Tuple[str, ...] = ("float64", "float32", "float16", "bfloat16")
     TRACKED: Tuple[str, ...] = ("batch", "instance")  # the methods that keep running statistics
     DIFFERENTIATES = True
@@ -72,7 +73,7 @@ class Backend:
     def configure(self, task: Task) -> None:
         """Prepare the framework for a case, such as its handling of float64."""
 
-    def lacks(self, task: Task) -> Optional[str]:
+    def not_offered(self, task: Task) -> Optional[str]:
         """None, or a sentence that says what of ``task`` the adapter does not offer, whatever x is."""
         if task.method not in self.METHODS:
             return f"has no {task.method} norm"
@@ -84,19 +85,39 @@ class Backend:
 
     def unsupported(self, task: Task, shape: Tuple[int, ...]) -> Optional[str]:
         """None, or a sentence that says why the adapter cannot compute ``task`` for an x of ``shape``."""
-        return self.lacks(task)
+        return self.not_offered(task)
 
-    def refuses(self, task: Task, shape: Tuple[int, ...]) -> Optional[str]:
+    def expected_error(self, task: Task, shape: Tuple[int, ...]) -> Optional[str]:
         """None, or why the framework raises for ``task``. It is called all the same: it has to raise."""
         return None
 
     def from_numpy(self, tagged: Tagged) -> Any:
-        """The framework's array; it may share the memory of the data, which nobody else uses."""
+        """The framework's array; it may share the memory of the data, which nothing else uses."""
         raise NotImplementedError
 
     def to_numpy(self, value: Any) -> Tagged:
         """The data of a framework's array, finished computing; NotAnArrayError if it is none."""
         raise NotImplementedError
+
+    def moveaxis(self, array: Any, source: int, target: int) -> Any:
+        """``array`` with its axis ``source`` at ``target``. Only an Adapter needs this and what follows."""
+        return self.ARRAYS.moveaxis(array, source, target)
+
+    def take(self, array: Any, indices: List[int], axis: int) -> Any:
+        """The ``indices`` of ``array`` along ``axis``, in their order."""
+        return array[(slice(None),) * (axis % array.ndim) + (indices,)]
+
+    def concatenate(self, arrays: List[Any], axis: int) -> Any:
+        """``arrays`` one after another along ``axis``."""
+        return self.ARRAYS.concatenate(arrays, axis=axis)
+
+    def wide(self, array: Any) -> Any:
+        """``array``, in float32 if it is of half precision."""
+        return array.astype(self.ARRAYS.float32) if array.dtype.itemsize == 2 else array
+
+    def cast(self, array: Any, like: Any) -> Any:
+        """``array`` in the dtype of ``like``."""
+        return array.astype(like.dtype)
 
     def as_function(self, value: Any) -> Function:
         """A user's callable as a function of (x, weight, bias), such as a torch.nn.Module's."""
@@ -114,6 +135,7 @@ class Backend:
         arrays: List[Any],
         named: Dict[str, Any],
         grad_y: Any,
+        /,
     ) -> Differentiated:
         """Call ``function`` and differentiate it with respect to ``arrays``: x, weight and bias or None.
 
@@ -121,6 +143,12 @@ class Backend:
         and the error where it tried and failed.
         """
         return self.compiled(function, static)(*arrays, **named), None, None
+
+
+def named(array: np.ndarray[Any, Any]) -> Tagged:
+    """The array with its dtype's name; ml_dtypes' bfloat16 as 16-bit integers."""
+    name = array.dtype.name
+    return name, array.view(np.uint16) if name == "bfloat16" else array
 
 
 def laid_out(array: np.ndarray[Any, Any], layout: str) -> np.ndarray[Any, Any]:
@@ -140,22 +168,23 @@ def flattened(array: Any, kept: int) -> Any:
     return array.reshape(*shape[:kept], math.prod(shape[kept:]))
 
 
-def same_groups(params: Dict[str, Any], channels: int) -> List[List[int]]:
+def as_channel_lists(
+    num_groups: Optional[int], groups: Optional[List[List[int]]], channels: int
+) -> List[List[int]]:
     """The groups of a group norm as lists of channels, whichever way they were given."""
-    groups: Optional[List[List[int]]] = params.get("groups")
     if groups is not None:
         return groups
-    size = channels // int(params["num_groups"])
+    size = channels // int(num_groups or 1)
     return [list(range(start, start + size)) for start in range(0, channels, size)]
 
 
-def places(groups: List[List[int]]) -> List[int]:
+def inverse_order(groups: List[List[int]]) -> List[int]:
     """Where each channel stands once the groups are put one after another."""
     order = [channel for group in groups for channel in group]
     return sorted(range(len(order)), key=order.__getitem__)
 
 
-def equal_contiguous(groups: List[List[int]]) -> bool:
-    """True if ``groups`` are what a native group norm with ``num_groups`` would take."""
+def is_regular(groups: List[List[int]]) -> bool:
+    """True if ``groups`` are equal and contiguous: what a native group norm with ``num_groups`` takes."""
     in_order = [channel for group in groups for channel in group] == list(range(sum(map(len, groups))))
     return in_order and len({len(group) for group in groups}) == 1

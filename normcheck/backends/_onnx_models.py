@@ -8,21 +8,15 @@ from __future__ import annotations
 
 from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Tuple
 
-import ml_dtypes
 import numpy as np
 from onnx import TensorProto, helper, numpy_helper
 
-from normcheck.backends._base import (
-    Backend,
-    NotAnArrayError,
-    Tagged,
-    Task,
-    equal_contiguous,
-    places,
-    same_groups,
-)
+from normcheck.backends._adapter import Params
+from normcheck.backends._base import Task
+from normcheck.backends.numpy import NumPyArrays
 
 Array = Any  # numpy.ndarray
+Parameter = Optional[Array]
 
 ROUNDOFF = {"float64": 2.0**-53}  # of the sums; float32's elsewhere
 FLOAT32_ROUNDOFF = 2.0**-24
@@ -66,7 +60,7 @@ def model(
     return content
 
 
-class Onnx(Backend):
+class Onnx(NumPyArrays):
     """What runs ONNX models; its arrays are NumPy's, with ml_dtypes' bfloat16.
 
     x, weight, bias and running statistics are inputs of the model; a weight or bias that is None is a constant of
@@ -80,20 +74,14 @@ class Onnx(Backend):
         """``[opset=18]`` has the GroupNormalization with scale and bias for each group, 21 for each channel."""
         self.options, self.device = dict(options), device
         self.opset = int(self.options.get("opset", "21"))
-        self.METHODS = {
-            "batch": self.batch_norm,
-            "layer": self.layer_norm,
-            "instance": self.instance_norm,
-            "group": self.group_norm,
-        }
 
     def run(self, content: bytes, feeds: Dict[str, Array]) -> List[Array]:
         """The outputs of a serialized model."""
         raise NotImplementedError
 
-    def lacks(self, task: Task) -> Optional[str]:
+    def not_offered(self, task: Task) -> Optional[str]:
         """Besides, the parameters that float32 does not hold as exactly as the case's dtype asks for."""
-        reason = super().lacks(task)
+        reason = super().not_offered(task)
         if reason is not None:
             return reason
         roundoff = ROUNDOFF.get(task.dtype, FLOAT32_ROUNDOFF)
@@ -106,50 +94,24 @@ class Onnx(Backend):
                 return f"ONNX keeps 1 - momentum in float32, which has no {1 - momentum:g} for a {task.dtype} case"
         return None
 
-    def refuses(self, task: Task, shape: Tuple[int, ...]) -> Optional[str]:
+    def expected_error(self, task: Task, shape: Tuple[int, ...]) -> Optional[str]:
         """GroupNormalization is a function that reshapes x to a length of -1, which an empty one has not."""
         if task.method == "group" and shape[0] == 0:
             return "ONNX's GroupNormalization refuses an empty batch"
         return None
 
-    def from_numpy(self, tagged: Tagged) -> Array:
-        """The array itself; bfloat16 as ml_dtypes has it."""
-        dtype, data = tagged
-        return data.view(ml_dtypes.bfloat16) if dtype == "bfloat16" else data
-
-    def to_numpy(self, value: Any) -> Tagged:
-        """The array itself, with its dtype's name."""
-        if not isinstance(value, (np.ndarray, np.generic)):
-            raise NotAnArrayError(f"is a {type(value).__name__}, not a numpy.ndarray")
-        array = np.asarray(value)
-        if array.dtype.name == "bfloat16":
-            return "bfloat16", array.view(np.uint16)
-        return array.dtype.name, array
-
-    def batch_norm(
-        self,
-        x: Array,
-        weight: Optional[Array],
-        bias: Optional[Array],
-        *,
-        eps: float,
-        running_mean: Array,
-        running_var: Array,
-        training: bool,
-        momentum: float,
-        channel_axis: int = 1,
-    ) -> Tuple[Array, Array, Array]:
+    def batch_norm(self, x: Array, weight: Parameter, bias: Parameter, params: Params) -> Any:
         """BatchNormalization-15.
 
         The model's new variance, (1-m)·old + m·biased, is linear: it is given old·(n-1)/n, and what it returns
         is multiplied by n/(n-1). Half-precision statistics are float32 meanwhile, which the operator allows.
         """
-        x = np.moveaxis(x, channel_axis, 1)
-        attributes = {"epsilon": eps, "momentum": 1 - momentum, "training_mode": int(training)}
-        if not training:
+        running_mean, running_var = params.running_mean, params.running_var
+        attributes = {"epsilon": params.eps, "momentum": 1 - params.momentum}
+        attributes["training_mode"] = int(params.training)
+        if not params.training:
             state = {"mean": running_mean, "var": running_var}
-            (y,) = self._normalized("BatchNormalization", x, weight, bias, state, attributes)
-            return np.moveaxis(y, 1, channel_axis), running_mean, running_var
+            return self._normalized("BatchNormalization", x, weight, bias, state, attributes)[0]
         wide = np.promote_types(running_var.dtype, np.float32)
         elements = np.float64(x.size // x.shape[1])
         with np.errstate(divide="ignore", invalid="ignore"):  # of one element there is no unbiased variance
@@ -158,68 +120,31 @@ class Onnx(Backend):
             y, mean, var = self._normalized("BatchNormalization", x, weight, bias, state, attributes)
             var = var.astype(wide) * wide.type(elements / (elements - 1))
         dtype = running_var.dtype
-        return np.moveaxis(y, 1, channel_axis), mean.astype(dtype), var.astype(dtype)
+        return y, mean.astype(dtype), var.astype(dtype)
 
-    def layer_norm(
-        self, x: Array, weight: Optional[Array], bias: Optional[Array], *, eps: float, normalized_ndim: int
-    ) -> Array:
+    def layer_norm(self, x: Array, weight: Parameter, bias: Parameter, params: Params) -> Array:
         """LayerNormalization-17, whose statistics are float32 by its stash_type: it has no other but bfloat16."""
-        attributes = {"epsilon": eps, "axis": -normalized_ndim, "stash_type": TensorProto.FLOAT}
-        shape = x.shape[x.ndim - normalized_ndim :]
+        last = params.normalized_ndim
+        attributes = {"epsilon": params.eps, "axis": -last, "stash_type": TensorProto.FLOAT}
+        shape = x.shape[x.ndim - last :]
         return self._normalized("LayerNormalization", x, weight, bias, {}, attributes, shape)[0]
 
-    def instance_norm(
-        self,
-        x: Array,
-        weight: Optional[Array],
-        bias: Optional[Array],
-        *,
-        eps: float,
-        channel_axis: int = 1,
-    ) -> Array:
+    def instance_norm(self, x: Array, weight: Parameter, bias: Parameter, params: Params) -> Array:
         """InstanceNormalization-6."""
-        x = np.moveaxis(x, channel_axis, 1)
-        (y,) = self._normalized("InstanceNormalization", x, weight, bias, {}, {"epsilon": eps})
-        return np.moveaxis(y, 1, channel_axis)
+        return self._normalized("InstanceNormalization", x, weight, bias, {}, {"epsilon": params.eps})[0]
 
-    def group_norm(
-        self,
-        x: Array,
-        weight: Optional[Array],
-        bias: Optional[Array],
-        *,
-        eps: float,
-        num_groups: Optional[int] = None,
-        groups: Optional[List[List[int]]] = None,
-        channel_axis: int = 1,
-    ) -> Array:
-        """GroupNormalization; for groups that it cannot have, one model for each, put together."""
-        x = np.moveaxis(x, channel_axis, 1)
-        split = same_groups({"num_groups": num_groups, "groups": groups}, x.shape[1])
-        if equal_contiguous(split):
-            y = self._groups(x, weight, bias, eps, len(split))
-        else:
-            parts = [
-                self._groups(x[:, group], _taken(weight, group), _taken(bias, group), eps, 1)
-                for group in split
-            ]
-            y = np.concatenate(parts, axis=1)[:, places(split)]
-        return np.moveaxis(y, 1, channel_axis)
-
-    def _groups(
-        self, x: Array, weight: Optional[Array], bias: Optional[Array], eps: float, num_groups: int
-    ) -> Array:
-        """Equal groups. Opset 18 has a scale and bias for each group: they are 1 and 0, and the channels' follow it."""
-        attributes = {"epsilon": eps, "num_groups": num_groups}
+    def group_norm(self, x: Array, weight: Parameter, bias: Parameter, params: Params) -> Array:
+        """GroupNormalization. Opset 18 has a scale and bias for each group: they are 1 and 0, and the channels'
+        follow it.
+        """
+        attributes = {"epsilon": params.eps, "num_groups": len(params.groups)}
         if self.opset < 21:
             return self._groups_then_affine(x, weight, bias, attributes)
-        stash = TensorProto.DOUBLE if x.dtype == np.float64 else TensorProto.FLOAT
-        return self._normalized(
-            "GroupNormalization", x, weight, bias, {}, {**attributes, "stash_type": stash}
-        )[0]
+        attributes["stash_type"] = TensorProto.DOUBLE if x.dtype == np.float64 else TensorProto.FLOAT
+        return self._normalized("GroupNormalization", x, weight, bias, {}, attributes)[0]
 
     def _groups_then_affine(
-        self, x: Array, weight: Optional[Array], bias: Optional[Array], attributes: Dict[str, Any]
+        self, x: Array, weight: Parameter, bias: Parameter, attributes: Dict[str, Any]
     ) -> Array:
         """GroupNormalization-18, then Mul and Add with the weight and bias of each channel."""
         along = [-1] + [1] * (x.ndim - 2)
@@ -240,8 +165,8 @@ class Onnx(Backend):
         self,
         operator: str,
         x: Array,
-        weight: Optional[Array],
-        bias: Optional[Array],
+        weight: Parameter,
+        bias: Parameter,
         state: Dict[str, Array],
         attributes: Dict[str, Any],
         shape: Optional[Tuple[int, ...]] = None,
@@ -261,7 +186,3 @@ class Onnx(Backend):
             outputs.update({f"new_{name}": array for name, array in state.items()})
         node = Node(operator, ["x", "weight", "bias", *state], list(outputs), attributes)
         return self.run(model([node], feeds, constants, outputs, self.opset), feeds)
-
-
-def _taken(parameter: Optional[Array], group: List[int]) -> Optional[Array]:
-    return None if parameter is None else parameter[group]

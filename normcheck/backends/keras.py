@@ -6,6 +6,7 @@ adapter. Layers are called as ``layer(x)``, not compiled, and get all their vari
 
 from __future__ import annotations
 
+import functools
 import importlib
 import math
 import os
@@ -13,19 +14,11 @@ from typing import Any, Dict, List, Mapping, Optional, Tuple
 
 import numpy as np
 
-from normcheck.backends._base import (
-    Backend,
-    Differentiated,
-    Function,
-    Tagged,
-    Task,
-    UnavailableError,
-    equal_contiguous,
-    places,
-    same_groups,
-)
+from normcheck.backends._adapter import Adapter, LayerFunction, Params
+from normcheck.backends._base import Backend, Differentiated, Function, Tagged, Task, UnavailableError
 
 Array = Any  # of the framework under Keras
+Parameter = Optional[Array]
 Layer = Any  # keras.Layer
 FRAMEWORKS = {
     "jax": "jax:Jax",
@@ -58,78 +51,54 @@ def _stateless(
 
 
 def _stateful(
-    keras: Any,
-    layer: Layer,
-    x: Array,
-    parameters: Mapping[str, Optional[Array]],
-    running_mean: Array,
-    running_var: Array,
-    training: bool,
+    keras: Any, layer: Layer, x: Array, parameters: Mapping[str, Parameter], params: Params
 ) -> Tuple[Array, Array, Array]:
     """Call the built ``layer`` with moving statistics; y, and the running statistics after it.
 
     Keras's moving variance takes the biased variance of the batch, the canonical one the unbiased, n/(n-1) of it:
     for a training step the layer gets the old one by n/(n-1), and what it makes of it is multiplied by as much.
     """
+    running_mean, running_var = params.running_mean, params.running_var
     n = math.prod(x.shape) // running_var.shape[0]
-    unbiased = n / (n - 1) if training else 1.0
+    unbiased = n / (n - 1) if params.training else 1.0
     cast = keras.ops.cast
     moving = {
         "moving_mean": cast(running_mean, layer.variable_dtype),
         "moving_variance": cast(running_var, layer.variable_dtype) / unbiased,
     }
-    y, after = _stateless(keras, layer, x, {**parameters, **moving}, training=training)
+    y, after = _stateless(keras, layer, x, {**parameters, **moving}, training=params.training)
     mean, var = after["moving_mean"], after["moving_variance"] * unbiased
     return y, cast(mean, running_mean.dtype), cast(var, running_var.dtype)
 
 
-class _LayerFunction:
-    """A keras.Layer called like a function; its axis, epsilon, groups, momentum and dtype policy are its own.
+def _called(keras: Any, layer: Layer, x: Array, weight: Parameter, bias: Parameter, params: Params) -> Any:
+    """Call a user's layer; its axis, epsilon, groups, momentum and dtype policy are those that it was made with.
 
     Fixtures have channels first, or where they say: x is moved so that they are last if the layer's ``axis`` is the
     last one, Keras's default, or it has none; they are first if its axis is 1. y is moved back. Layer norm's x stays
     as it is, the last axes are the layer's. The fixture's weight and bias go into the one variable called gamma and
     the one called beta, its running statistics into moving_mean and moving_variance, which is the biased one as
-    Keras's own is. A layer that is not built is built for the first x that it gets.
+    Keras's is. A layer that is not built is built for the first x that it gets.
     """
-
-    def __init__(self, keras: Any, layer: Layer) -> None:
-        self.keras, self.layer = keras, layer
-
-    def __call__(
-        self,
-        x: Array,
-        weight: Optional[Array],
-        bias: Optional[Array],
-        *,
-        training: bool = True,
-        running_mean: Optional[Array] = None,
-        running_var: Optional[Array] = None,
-        channel_axis: int = 1,
-        normalized_ndim: Optional[int] = None,
-    ) -> Any:
-        axis = getattr(self.layer, "axis", -1)
-        ours, theirs = (channel_axis, axis if isinstance(axis, int) else -1)
-        if normalized_ndim is not None:
-            ours = theirs
-        moved = self.keras.ops.moveaxis(x, ours, theirs)
-        if not self.layer.built:  # by a call without data
-            self.layer(self.keras.KerasTensor(tuple(moved.shape), moved.dtype))
-        parameters = {"gamma": weight, "beta": bias}
-        if running_mean is None or running_var is None or not _tracks(self.layer):
-            y, _ = _stateless(self.keras, self.layer, moved, parameters, training=training)
-            return self.keras.ops.moveaxis(y, theirs, ours)
-        y, *state = _stateful(
-            self.keras, self.layer, moved, parameters, running_mean, running_var, training=training
-        )
-        return (self.keras.ops.moveaxis(y, theirs, ours), *state)
+    axis = getattr(layer, "axis", -1)
+    theirs = axis if isinstance(axis, int) else -1
+    ours = theirs if params.normalized_ndim else params.channel_axis
+    moved = keras.ops.moveaxis(x, ours, theirs)
+    if not layer.built:  # by a call without data
+        layer(keras.KerasTensor(tuple(moved.shape), moved.dtype))
+    parameters = {"gamma": weight, "beta": bias}
+    if params.running_mean is None or not _tracks(layer):
+        y, _ = _stateless(keras, layer, moved, parameters, training=params.training)
+        return keras.ops.moveaxis(y, theirs, ours)
+    y, *state = _stateful(keras, layer, moved, parameters, params)
+    return (keras.ops.moveaxis(y, theirs, ours), *state)
 
 
 def _tracks(layer: Layer) -> bool:
     return {"moving_mean", "moving_variance"} <= {variable.name for variable in layer.variables}
 
 
-class Keras(Backend):
+class Keras(Adapter):
     """Keras's layers on the framework that ``[backend=…]`` names."""
 
     TRACKED = ("batch",)
@@ -146,12 +115,6 @@ class Keras(Backend):
         if self._keras.backend.backend() != under:
             raise UnavailableError(f"Keras runs on {self._keras.backend.backend()} already, not on {under}")
         self.DIFFERENTIATES = under != "numpy"
-        self.METHODS = {
-            "batch": self.batch_norm,
-            "layer": self.layer_norm,
-            "instance": self.instance_norm,
-            "group": self.group_norm,
-        }
 
     def environment(self) -> Dict[str, Any]:
         """Keras's version, and the version and settings of the framework under it."""
@@ -174,7 +137,7 @@ class Keras(Backend):
     def as_function(self, value: Any) -> Function:
         """A keras.Layer as a function of the variables that it holds; anything else as the framework has it."""
         if isinstance(value, self._keras.Layer):
-            return _LayerFunction(self._keras, value)
+            return LayerFunction(value, functools.partial(_called, self._keras))
         return self._framework.as_function(value)
 
     def compiled(self, function: Function, static: Dict[str, Any]) -> Function:
@@ -187,40 +150,29 @@ class Keras(Backend):
 
         return on_device
 
-    def differentiate(
-        self,
-        function: Function,
-        static: Dict[str, Any],
-        arrays: List[Any],
-        named: Dict[str, Any],
-        grad_y: Array,
-    ) -> Differentiated:
+    def differentiate(self, *call: Any) -> Differentiated:
         """The framework's own differentiation."""
         with self._keras.device(self.device):
-            return self._framework.differentiate(function, static, arrays, named, grad_y)
+            return self._framework.differentiate(*call)
 
-    def batch_norm(
-        self,
-        x: Array,
-        weight: Optional[Array],
-        bias: Optional[Array],
-        *,
-        eps: float,
-        running_mean: Array,
-        running_var: Array,
-        training: bool,
-        momentum: float,
-        channel_axis: int = 1,
-    ) -> Tuple[Array, Array, Array]:
+    def take(self, array: Array, indices: List[int], axis: int) -> Array:
+        """keras.ops.take."""
+        return self._keras.ops.take(array, np.array(indices), axis=axis)
+
+    def concatenate(self, arrays: List[Array], axis: int) -> Array:
+        """keras.ops.concatenate."""
+        return self._keras.ops.concatenate(arrays, axis=axis)
+
+    def batch_norm(self, x: Array, weight: Parameter, bias: Parameter, params: Params) -> Any:
         """``keras.layers.BatchNormalization``; its momentum is the old value's weight.
 
         Its variables are float32 in half precision, as in Keras's mixed policies, so that the moving statistics
         are rounded once, after their translation.
         """
         layer = self._keras.layers.BatchNormalization(
-            axis=channel_axis,
-            momentum=1 - momentum,
-            epsilon=eps,
+            axis=params.channel_axis,
+            momentum=1 - params.momentum,
+            epsilon=params.eps,
             center=bias is not None,
             scale=weight is not None,
             renorm=False,
@@ -228,50 +180,26 @@ class Keras(Backend):
             dtype=self._policy(x, x.dtype, wide=True),
         )
         layer.build(tuple(x.shape))
-        parameters = {"gamma": weight, "beta": bias}
-        return _stateful(self._keras, layer, x, parameters, running_mean, running_var, training)
+        return _stateful(self._keras, layer, x, {"gamma": weight, "beta": bias}, params)
 
-    def layer_norm(
-        self, x: Array, weight: Optional[Array], bias: Optional[Array], *, eps: float, normalized_ndim: int
-    ) -> Array:
+    def layer_norm(self, x: Array, weight: Parameter, bias: Parameter, params: Params) -> Array:
         """``keras.layers.LayerNormalization``."""
-        axes = list(range(x.ndim - normalized_ndim, x.ndim))
-        return self._affine(self._keras.layers.LayerNormalization, x, weight, bias, axis=axes, epsilon=eps)
+        how = {"axis": list(range(x.ndim - params.normalized_ndim, x.ndim)), "epsilon": params.eps}
+        return self._affine(self._keras.layers.LayerNormalization, x, weight, bias, **how)
 
-    def instance_norm(
-        self, x: Array, weight: Optional[Array], bias: Optional[Array], *, eps: float, channel_axis: int = 1
-    ) -> Array:
+    def instance_norm(self, x: Array, weight: Parameter, bias: Parameter, params: Params) -> Array:
         """``keras.layers.GroupNormalization`` with groups=-1, which is Keras's instance norm."""
-        how = {"groups": -1, "axis": channel_axis, "epsilon": eps}
+        return self._groups(-1, x, weight, bias, params)
+
+    def group_norm(self, x: Array, weight: Parameter, bias: Parameter, params: Params) -> Array:
+        """``keras.layers.GroupNormalization``."""
+        return self._groups(len(params.groups), x, weight, bias, params)
+
+    def _groups(self, number: int, x: Array, weight: Parameter, bias: Parameter, params: Params) -> Array:
+        how = {"groups": number, "axis": params.channel_axis, "epsilon": params.eps}
         return self._affine(self._keras.layers.GroupNormalization, x, weight, bias, **how)
 
-    def group_norm(
-        self,
-        x: Array,
-        weight: Optional[Array],
-        bias: Optional[Array],
-        *,
-        eps: float,
-        num_groups: Optional[int] = None,
-        groups: Optional[List[List[int]]] = None,
-        channel_axis: int = 1,
-    ) -> Array:
-        """``keras.layers.GroupNormalization``; for groups that it cannot have, one call for each, put together."""
-        layer, ops = self._keras.layers.GroupNormalization, self._keras.ops
-        split = same_groups({"num_groups": num_groups, "groups": groups}, x.shape[channel_axis])
-        how = {"axis": channel_axis, "epsilon": eps}
-        if equal_contiguous(split):
-            return self._affine(layer, x, weight, bias, groups=len(split), **how)
-        parts = []
-        for group in map(np.array, split):
-            own = [None if parameter is None else ops.take(parameter, group) for parameter in (weight, bias)]
-            parts.append(self._affine(layer, ops.take(x, group, axis=channel_axis), *own, groups=1, **how))
-        order = np.array(places(split))
-        return ops.take(ops.concatenate(parts, axis=channel_axis), order, axis=channel_axis)
-
-    def _affine(
-        self, kind: Any, x: Array, weight: Optional[Array], bias: Optional[Array], **how: Any
-    ) -> Array:
+    def _affine(self, kind: Any, x: Array, weight: Parameter, bias: Parameter, **how: Any) -> Array:
         """Build a layer of a kind that has no state but weight and bias, and call it."""
         (held,) = {p.dtype for p in (weight, bias) if p is not None} or {x.dtype}
         affine = {"center": bias is not None, "scale": weight is not None}

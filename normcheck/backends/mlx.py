@@ -9,104 +9,25 @@ import mlx.core as mx
 import numpy as np
 from mlx.nn.layers import normalization as nn  # where mypy finds what mlx.nn has
 
+from normcheck.backends._adapter import LAST, Adapter, Params, by_gradient, first
 from normcheck.backends._base import (
-    GRADIENTS,
-    Backend,
     Differentiated,
-    Function,
     NotAnArrayError,
     Tagged,
     Task,
     UnavailableError,
-    equal_contiguous,
-    places,
-    same_groups,
 )
+from normcheck.backends._base import named as named_array
 
 Array = Any  # mlx.core.array
+Parameter = Optional[Array]
 
 
-def _with_parameters(layer: Any, weight: Optional[Array], bias: Optional[Array], like: Array) -> Any:
-    """The affine ``layer`` with the weight and bias, in the place of its own; ones and zeros where they are None."""
+def _with_parameters(layer: Any, weight: Parameter, bias: Parameter, like: Array) -> Any:
+    """The affine ``layer`` with this weight and bias in place of those it made; ones and zeros for None."""
     layer.weight = mx.ones(layer.weight.shape, like.dtype) if weight is None else weight
     layer.bias = mx.zeros(layer.bias.shape, like.dtype) if bias is None else bias
     return layer
-
-
-def batch_norm(
-    x: Array,
-    weight: Optional[Array],
-    bias: Optional[Array],
-    *,
-    eps: float,
-    running_mean: Array,
-    running_var: Array,
-    training: bool,
-    momentum: float,
-    channel_axis: int = 1,
-) -> Tuple[Array, Array, Array]:
-    """``mlx.nn.BatchNorm``, whose momentum and running variance mean what PyTorch's do."""
-    layer = nn.BatchNorm(
-        running_mean.size, eps=eps, momentum=momentum, affine=True, track_running_stats=True
-    ).train(training)
-    layer.running_mean, layer.running_var = running_mean, running_var
-    y = _with_parameters(layer, weight, bias, x)(mx.moveaxis(x, channel_axis, -1))
-    return mx.moveaxis(y, -1, channel_axis), layer.running_mean, layer.running_var
-
-
-def layer_norm(
-    x: Array, weight: Optional[Array], bias: Optional[Array], *, eps: float, normalized_ndim: int
-) -> Array:
-    """``mlx.nn.LayerNorm``, which normalizes one axis: several are brought into one before."""
-    rows = mx.flatten(x, x.ndim - normalized_ndim, -1)
-    layer = nn.LayerNorm(rows.shape[-1], eps=eps, affine=True, bias=True)
-    weight, bias = (None if p is None else p.reshape(-1) for p in (weight, bias))
-    return _with_parameters(layer, weight, bias, x)(rows).reshape(x.shape)
-
-
-def instance_norm(
-    x: Array,
-    weight: Optional[Array],
-    bias: Optional[Array],
-    *,
-    eps: float,
-    channel_axis: int = 1,
-) -> Array:
-    """``mlx.nn.InstanceNorm``."""
-    x = mx.moveaxis(x, channel_axis, -1)
-    layer = nn.InstanceNorm(x.shape[-1], eps=eps, affine=True)
-    return mx.moveaxis(_with_parameters(layer, weight, bias, x)(x), -1, channel_axis)
-
-
-def group_norm(
-    x: Array,
-    weight: Optional[Array],
-    bias: Optional[Array],
-    *,
-    eps: float,
-    num_groups: Optional[int] = None,
-    groups: Optional[List[List[int]]] = None,
-    channel_axis: int = 1,
-) -> Array:
-    """``mlx.nn.GroupNorm``, pytorch_compatible or, for interleaved groups, not; else one call for each group."""
-    x = mx.moveaxis(x, channel_axis, -1)
-    split = same_groups({"num_groups": num_groups, "groups": groups}, x.shape[-1])
-    contiguous = equal_contiguous(split)
-    if contiguous or _interleaved(split):
-        layer = nn.GroupNorm(len(split), x.shape[-1], eps=eps, affine=True, pytorch_compatible=contiguous)
-        y = _with_parameters(layer, weight, bias, x)(x)
-    else:
-        parts = []
-        for group in split:
-            layer = nn.GroupNorm(1, len(group), eps=eps, affine=True, pytorch_compatible=True)
-            of_group = _with_parameters(layer, _taken(weight, group), _taken(bias, group), x)
-            parts.append(of_group(_taken(x, group)))
-        y = mx.concatenate(parts, axis=-1)[..., mx.array(places(split))]
-    return mx.moveaxis(y, -1, channel_axis)
-
-
-def _taken(array: Optional[Array], channels: List[int]) -> Optional[Array]:
-    return None if array is None else array[..., mx.array(channels)]
 
 
 def _interleaved(groups: List[List[int]]) -> bool:
@@ -116,18 +37,11 @@ def _interleaved(groups: List[List[int]]) -> bool:
     return channels % number == 0 and groups == strided
 
 
-METHODS: Dict[str, Function] = {
-    "batch": batch_norm,
-    "layer": layer_norm,
-    "instance": instance_norm,
-    "group": group_norm,
-}
-
-
-class Mlx(Backend):
+class Mlx(Adapter):
     """MLX's arrays, computed as its layers are called, on one stream."""
 
-    METHODS: Mapping[str, Function] = METHODS
+    ARRAYS = mx
+    CHANNELS = LAST
     TRACKED = ("batch",)
 
     def __init__(self, options: Mapping[str, str], device: str = "cpu") -> None:
@@ -147,13 +61,13 @@ class Mlx(Backend):
             "deterministic": True,
         }
 
-    def lacks(self, task: Task) -> Optional[str]:
+    def not_offered(self, task: Task) -> Optional[str]:
         """Besides, float64 on the GPU."""
         if self.device == "gpu" and task.dtype == "float64":
             return "has no float64 on the GPU"
-        return super().lacks(task)
+        return super().not_offered(task)
 
-    def refuses(self, task: Task, shape: Tuple[int, ...]) -> Optional[str]:
+    def expected_error(self, task: Task, shape: Tuple[int, ...]) -> Optional[str]:
         """What the layers check for."""
         channels = shape[task.params.get("channel_axis", 1)]
         trains = task.mode == "train" or task.steps > 0
@@ -180,24 +94,20 @@ class Mlx(Backend):
             raise NotAnArrayError(f"is a {type(value).__name__}, not an mlx.core.array")
         if value.dtype == mx.bfloat16:
             return "bfloat16", np.array(value.view(mx.uint16))
-        array = np.array(value)
-        return array.dtype.name, array
+        return named_array(np.array(value))
 
-    def differentiate(
-        self,
-        function: Function,
-        static: Dict[str, Any],
-        arrays: List[Any],
-        named: Dict[str, Any],
-        grad_y: Array,
-    ) -> Differentiated:
+    def take(self, array: Array, indices: List[int], axis: int) -> Array:
+        """By an array of indices: MLX takes no list."""
+        return array[(slice(None),) * (axis % array.ndim) + (mx.array(indices),)]
+
+    def differentiate(self, *call: Any) -> Differentiated:
         """mlx.core.value_and_grad of Σ y·grad_y, whose gradient with respect to y is grad_y."""
+        function, static, arrays, named, grad_y = call
         places = [place for place, array in enumerate(arrays) if array is not None]
 
         def weighted(*given: Array) -> Tuple[Array, Any]:
             returned = function(*given, **named, **static)
-            y = returned[0] if isinstance(returned, tuple) and returned else returned
-            return (y * grad_y).sum(), returned
+            return (first(returned) * grad_y).sum(), returned
 
         try:
             (_, returned), found = mx.value_and_grad(weighted, argnums=places)(*arrays)
@@ -205,4 +115,41 @@ class Mlx(Backend):
             mx.eval(found)
         except Exception as error:  # an answer about the gradients, if it can be called without them
             return function(*arrays, **named, **static), {}, error
-        return returned, {GRADIENTS[place]: gradient for place, gradient in zip(places, found)}, None
+        return returned, dict(zip(by_gradient(arrays), found)), None
+
+    def batch_norm(self, x: Array, weight: Parameter, bias: Parameter, params: Params) -> Any:
+        """``mlx.nn.BatchNorm``, whose momentum and running variance mean what PyTorch's do."""
+        layer = nn.BatchNorm(
+            params.running_mean.size,
+            eps=params.eps,
+            momentum=params.momentum,
+            affine=True,
+            track_running_stats=True,
+        ).train(params.training)
+        layer.running_mean, layer.running_var = params.running_mean, params.running_var
+        y = _with_parameters(layer, weight, bias, x)(x)
+        return y, layer.running_mean, layer.running_var
+
+    def layer_norm(self, x: Array, weight: Parameter, bias: Parameter, params: Params) -> Array:
+        """``mlx.nn.LayerNorm``, which normalizes one axis: several are brought into one before."""
+        rows = mx.flatten(x, x.ndim - params.normalized_ndim, -1)
+        layer = nn.LayerNorm(rows.shape[-1], eps=params.eps, affine=True, bias=True)
+        weight, bias = (None if p is None else p.reshape(-1) for p in (weight, bias))
+        return _with_parameters(layer, weight, bias, x)(rows).reshape(x.shape)
+
+    def instance_norm(self, x: Array, weight: Parameter, bias: Parameter, params: Params) -> Array:
+        """``mlx.nn.InstanceNorm``."""
+        layer = nn.InstanceNorm(x.shape[-1], eps=params.eps, affine=True)
+        return _with_parameters(layer, weight, bias, x)(x)
+
+    def takes(self, groups: List[List[int]]) -> bool:
+        """Interleaved groups too."""
+        return super().takes(groups) or _interleaved(groups)
+
+    def group_norm(self, x: Array, weight: Parameter, bias: Parameter, params: Params) -> Array:
+        """``mlx.nn.GroupNorm``, pytorch_compatible or, for interleaved groups, not."""
+        regular = super().takes(list(params.groups))
+        layer = nn.GroupNorm(
+            len(params.groups), x.shape[-1], eps=params.eps, affine=True, pytorch_compatible=regular
+        )
+        return _with_parameters(layer, weight, bias, x)(x)

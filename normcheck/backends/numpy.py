@@ -1,251 +1,172 @@
 """NumPy: the four methods as one would write them by hand, forward and backward.
 
-Every method brings x into rows, one for each statistic set, and back; NumPy adds pairwise along rows that lie
-in memory one after another, and only there. Half precision is computed in
-float32 and rounded once, at the end.
+Every method brings x into rows, one for each statistic set, and back; NumPy adds pairwise along rows that are
+contiguous in memory, and only there. Half precision is computed in float32 and rounded once, at the end. What
+is computed goes in blocks of rows, so that a large x costs no memory but its results: no row sees another one,
+and the bits are those of the array as a whole.
 """
 
 from __future__ import annotations
 
-from typing import Any, Callable, Dict, List, Optional, Tuple
+import math
+from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Tuple
 
 import numpy as np
 
+from normcheck.backends._adapter import FIRST, Adapter, Canonical, Params
 from normcheck.backends._base import (
-    Backend,
+    GRADIENTS,
     Differentiated,
-    Function,
     NotAnArrayError,
     Tagged,
+    as_channel_lists,
     flattened,
-    same_groups,
+    named,
 )
 
 Array = Any  # numpy.ndarray; spelled so that every NumPy from 1.21 on can run this
-View = Tuple[List[Array], Callable[[List[Array]], Array]]  # rows, and how to bring them back
+Standardized = Tuple[Array, Callable[[Array], Array]]  # x̂, and the gradient of x from that of x̂
+BLOCK = 2**18  # elements
 
 
-def _batch_view(x: Array, *, channel_axis: int = 1, **_: Any) -> View:
-    by_channel = np.moveaxis(x, channel_axis, 0)
-    shape = by_channel.shape
-    return [np.ascontiguousarray(flattened(by_channel, 1))], lambda rows: np.moveaxis(
-        rows[0].reshape(shape), 0, channel_axis
-    )
+class Rows(NamedTuple):
+    """How the statistic sets of a method are brought together."""
+
+    first: Callable[
+        [Array], Array
+    ]  # an array like x, as a view that blocks are cut from along its first axis
+    rows: Callable[[Array], Array]  # a block of it as rows, one for each set
+    parameter: Callable[[Array], Array]  # weight or bias as it broadcasts against the view
 
 
-def _layer_view(x: Array, *, normalized_ndim: int, **_: Any) -> View:
-    rows = flattened(x, x.ndim - normalized_ndim)
-    return [rows], lambda rows: rows[0].reshape(x.shape)
-
-
-def _instance_view(x: Array, *, channel_axis: int = 1, **_: Any) -> View:
-    by_sample = np.moveaxis(x, channel_axis, 1)
-    shape = by_sample.shape
-    return [np.ascontiguousarray(flattened(by_sample, 2))], lambda rows: np.moveaxis(
-        rows[0].reshape(shape), 1, channel_axis
-    )
-
-
-def _group_view(
-    x: Array,
-    *,
-    num_groups: Optional[int] = None,
-    groups: Optional[List[List[int]]] = None,
-    channel_axis: int = 1,
-    **_: Any,
-) -> View:
-    by_sample = np.moveaxis(x, channel_axis, 1)
-    split = same_groups({"num_groups": num_groups, "groups": groups}, by_sample.shape[1])
-
-    def back(rows: List[Array]) -> Array:
-        joined = np.empty(by_sample.shape, rows[0].dtype)
-        for group, row in zip(split, rows):
-            joined[:, group] = row.reshape(joined[:, group].shape)
-        return np.moveaxis(joined, 1, channel_axis)
-
-    return [np.ascontiguousarray(flattened(by_sample[:, group], 1)) for group in split], back
-
-
-def _standardize(rows: Array, eps: float) -> Array:
-    """Rows with mean 0 and variance 1; each row, of the last axis, is one statistic set."""
-    return (rows - rows.mean(axis=-1, keepdims=True)) * _inverse_root(rows, eps)
-
-
-def _inverse_root(rows: Array, eps: float) -> Array:
-    return 1 / np.sqrt(rows.var(axis=-1, keepdims=True) + eps)
-
-
-def _along(parameter: Array, x: Array, layer: bool, channel_axis: int) -> Array:
-    """A parameter in a shape that broadcasts against x."""
-    if layer:
-        return parameter
-    return parameter.reshape([-1 if axis == channel_axis % x.ndim else 1 for axis in range(x.ndim)])
-
-
-def _wide(array: Array) -> Array:
+def wide(array: Array) -> Array:
     """Half precision in float32, in which statistics belong."""
     return array.astype(np.float32) if array.dtype.itemsize == 2 else array
 
 
-def _affine(x_hat: Array, weight: Any, bias: Any, static: Dict[str, Any]) -> Array:
-    where = ("normalized_ndim" in static, static.get("channel_axis", 1))
-    y = x_hat if weight is None else x_hat * _along(_wide(weight), x_hat, *where)
-    return y if bias is None else y + _along(_wide(bias), x_hat, *where)
+def _contiguous(kept: int) -> Callable[[Array], Array]:
+    return lambda block: np.ascontiguousarray(flattened(block, kept))
 
 
-def _normalize(
-    view: Callable[..., View], x: Array, weight: Any, bias: Any, eps: float, **static: Any
-) -> Array:
-    rows, back = view(_wide(x), **static)
-    return _affine(back([_standardize(row, eps) for row in rows]), weight, bias, static).astype(x.dtype)
+def _along(ones: int) -> Callable[[Array], Array]:
+    return lambda parameter: parameter.reshape(-1, *(1,) * ones)
 
 
-def _tracking(
-    view: Callable[..., View],
-    x: Array,
-    weight: Any,
-    bias: Any,
-    eps: float,
-    running_mean: Array,
-    running_var: Array,
-    training: bool,
-    momentum: float,
-    channel_axis: int,
-) -> Tuple[Array, Array, Array]:
-    """y, and the running statistics after it; a channel's statistics are averaged over its rows."""
-    static = {"channel_axis": channel_axis}
-    if not training:
-        mean, var = (_along(_wide(a), x, False, channel_axis) for a in (running_mean, running_var))
-        y = _affine((_wide(x) - mean) / np.sqrt(var + eps), weight, bias, static)
-        return y.astype(x.dtype), running_mean, running_var
-    y = _normalize(view, x, weight, bias, eps, **static)
-    (rows,), _ = view(_wide(x), **static)
-    batch = (rows.mean(axis=-1), rows.var(axis=-1, ddof=1))
-    new = [
-        ((1 - momentum) * _wide(old) + momentum * now.reshape(-1, old.size).mean(axis=0)).astype(old.dtype)
-        for old, now in zip((running_mean, running_var), batch)
-    ]
-    return y, new[0], new[1]
+def _batch_rows(x: Array, params: Params) -> Rows:
+    return Rows(lambda a: np.moveaxis(a, 1, 0), _contiguous(1), _along(x.ndim - 1))
 
 
-def batch_norm(
-    x: Array,
-    weight: Any,
-    bias: Any,
-    *,
-    eps: float,
-    running_mean: Array,
-    running_var: Array,
-    training: bool,
-    momentum: float,
-    channel_axis: int = 1,
-) -> Tuple[Array, Array, Array]:
-    """Normalize each channel over the batch, or with the running statistics; the statistics after it."""
-    state = (running_mean, running_var, training, momentum)
-    return _tracking(_batch_view, x, weight, bias, eps, *state, channel_axis)
+def _layer_rows(x: Array, params: Params) -> Rows:
+    if params.normalized_ndim == x.ndim:  # one set
+        return Rows(lambda a: a[None], lambda block: flattened(block, 1), lambda p: p)
+    return Rows(lambda a: a, lambda block: flattened(block, x.ndim - params.normalized_ndim), lambda p: p)
 
 
-def layer_norm(x: Array, weight: Any, bias: Any, *, eps: float, normalized_ndim: int) -> Array:
-    """Normalize each sample over its last ``normalized_ndim`` axes."""
-    return _normalize(_layer_view, x, weight, bias, eps, normalized_ndim=normalized_ndim)
+def _instance_rows(x: Array, params: Params) -> Rows:
+    return Rows(lambda a: a, _contiguous(2), _along(x.ndim - 2))
 
 
-def instance_norm(
-    x: Array,
-    weight: Any,
-    bias: Any,
-    *,
-    eps: float,
-    running_mean: Optional[Array] = None,
-    running_var: Optional[Array] = None,
-    training: bool = True,
-    momentum: float = 0.0,
-    channel_axis: int = 1,
-) -> Any:
-    """Normalize each channel of each sample, or with running statistics if there are any; then those too."""
-    if running_mean is None or running_var is None:
-        return _normalize(_instance_view, x, weight, bias, eps, channel_axis=channel_axis)
-    state = (running_mean, running_var, training, momentum)
-    return _tracking(_instance_view, x, weight, bias, eps, *state, channel_axis)
+def _group_rows(x: Array, params: Params) -> Rows:
+    sizes = (len(params.groups), len(params.groups[0]))
+    return Rows(
+        lambda a: a.reshape(a.shape[0], *sizes, *a.shape[2:]),
+        _contiguous(2),
+        lambda p: p.reshape(*sizes, *(1,) * (x.ndim - 2)),
+    )
 
 
-def group_norm(
-    x: Array,
-    weight: Any,
-    bias: Any,
-    *,
-    eps: float,
-    num_groups: Optional[int] = None,
-    groups: Optional[List[List[int]]] = None,
-    channel_axis: int = 1,
-) -> Array:
-    """Normalize each group of channels of each sample."""
-    how = {"num_groups": num_groups, "groups": groups, "channel_axis": channel_axis}
-    return _normalize(_group_view, x, weight, bias, eps, **how)
+ROWS = {"batch": _batch_rows, "layer": _layer_rows, "instance": _instance_rows, "group": _group_rows}
 
 
-def _gradients(
-    view: Callable[..., View], static: Dict[str, Any], arrays: List[Any], named: Dict[str, Any], grad_y: Array
-) -> Dict[str, Array]:
-    """The textbook backward pass: dx = r·(h - mean(h) - x̂·mean(h·x̂)), h = weight·grad_y."""
-    x, weight, bias = arrays
-    wide, g, eps = _wide(x), _wide(grad_y), static["eps"]
-    where = ("normalized_ndim" in static, static.get("channel_axis", 1))
-    h = g if weight is None else g * _along(_wide(weight), x, *where)
-    if static.get("training", True):
-        rows, back = view(wide, **static)
-        x_hats = [_standardize(row, eps) for row in rows]
-        dx = back([_backward(*parts, eps) for parts in zip(rows, x_hats, view(h, **static)[0])])
-        x_hat = back(x_hats)
-    else:
-        mean, var = (_along(_wide(named[name]), x, *where) for name in ("running_mean", "running_var"))
-        root = np.sqrt(var + eps)
-        dx, x_hat = h / root, (wide - mean) / root
-    found = {"grad_x": dx.astype(x.dtype)}
-    if weight is not None:
-        found["grad_weight"] = _summed(g * x_hat, weight, *where)
-    if bias is not None:
-        found["grad_bias"] = _summed(g, bias, *where)
-    return found
+def _blocks(array: Array) -> Iterator[slice]:
+    """Slices of the first axis; one of them, where there is nothing to cut."""
+    step = max(1, BLOCK // max(1, math.prod(array.shape[1:])))
+    return (slice(start, start + step) for start in range(0, max(1, array.shape[0]), step))
 
 
-def _backward(rows: Array, x_hat: Array, h: Array, eps: float) -> Array:
-    centred = h - h.mean(axis=-1, keepdims=True)
-    return _inverse_root(rows, eps) * (centred - x_hat * (h * x_hat).mean(axis=-1, keepdims=True))
+def _cut(parameter: Array, piece: slice, block: Array) -> Array:
+    """What of a parameter belongs to a block: all of it, unless it has the axis that blocks are cut along."""
+    return parameter[piece] if parameter.ndim == block.ndim else parameter
 
 
-def _summed(a: Array, parameter: Array, layer: bool, channel_axis: int) -> Array:
-    """The sum of ``a`` over all that ``parameter`` broadcasts over: rows of one axis, so pairwise."""
-    if layer:
-        rows = np.ascontiguousarray(a.reshape(-1, parameter.size).T)
-    else:
-        rows = np.ascontiguousarray(flattened(np.moveaxis(a, channel_axis, 0), 1))
-    return rows.sum(axis=-1).reshape(parameter.shape).astype(parameter.dtype)
+class _Norm:
+    """A method on arrays of one shape, with the statistics of x or with the running ones."""
+
+    def __init__(self, name: str, x: Array, weight: Optional[Array], bias: Optional[Array], params: Params):
+        running = params.running_mean is not None and not params.training
+        self.layout = ROWS["instance" if running else name](x, params)
+        self.eps, self.layer = params.eps, name == "layer"
+        self.weight, self.bias = (
+            None if p is None else self.layout.parameter(wide(p)) for p in (weight, bias)
+        )
+        self.standardize: Callable[[Array], Standardized] = self._standardize
+        if running:
+            self.standardize = self._with_running
+            mean, var = (self.layout.parameter(wide(a)) for a in (params.running_mean, params.running_var))
+            self.mean, self.root = mean, np.sqrt(var + params.eps)
+
+    def _with_running(self, block: Array) -> Standardized:
+        return (block - self.mean) / self.root, lambda h: h / self.root
+
+    def _standardize(self, block: Array) -> Standardized:
+        """Mean 0 and variance 1; dx = r·(h - mean(h) - x̂·mean(h·x̂)), which is the textbook's."""
+        rows = self.layout.rows(block)
+        root = 1 / np.sqrt(rows.var(axis=-1, keepdims=True) + self.eps)
+        x_hat = (rows - rows.mean(axis=-1, keepdims=True)) * root
+
+        def backward(h: Array) -> Array:
+            h = self.layout.rows(h)
+            centred = h - h.mean(axis=-1, keepdims=True)
+            return (root * (centred - x_hat * (h * x_hat).mean(axis=-1, keepdims=True))).reshape(block.shape)
+
+        return x_hat.reshape(block.shape), backward
+
+    def forward(self, x: Array) -> Array:
+        """weight·x̂ + bias."""
+        y = np.empty(x.shape, x.dtype)
+        given, result = self.layout.first(x), self.layout.first(y)
+        for piece in _blocks(given):
+            part, _ = self.standardize(wide(given[piece]))
+            if self.weight is not None:
+                part = part * _cut(self.weight, piece, part)
+            result[piece] = part if self.bias is None else part + _cut(self.bias, piece, part)
+        return y
+
+    def backward(self, x: Array, grad_y: Array) -> Tuple[Array, Array]:
+        """The gradient of x, with h = weight·grad_y, and grad_y·x̂, whose sums are the gradient of weight."""
+        grad_x, product = np.empty(x.shape, x.dtype), np.empty(x.shape, wide(x[:0]).dtype)
+        arrays = (x, grad_y, grad_x, product)
+        given, grads, result, products = (self.layout.first(a) for a in arrays)
+        for piece in _blocks(given):
+            x_hat, backward = self.standardize(wide(given[piece]))
+            g = wide(grads[piece])
+            result[piece] = backward(g if self.weight is None else g * _cut(self.weight, piece, g))
+            products[piece] = g * x_hat
+        return grad_x, product
+
+    def summed(self, array: Array, parameter: Optional[Array]) -> Optional[Array]:
+        """The sums of ``array`` over all that ``parameter`` broadcasts over: rows of one axis, so pairwise."""
+        if parameter is None:
+            return None
+        first = array.reshape(-1, parameter.size).T if self.layer else np.moveaxis(array, 1, 0)
+        sums = [
+            np.ascontiguousarray(flattened(wide(first[piece]), 1)).sum(axis=-1) for piece in _blocks(first)
+        ]
+        return np.concatenate(sums).reshape(parameter.shape).astype(parameter.dtype)
+
+    def statistics(self, x: Array) -> Tuple[Array, Array]:
+        """The mean and the unbiased variance of each set."""
+        given = self.layout.first(x)
+        rows = [self.layout.rows(wide(given[piece])) for piece in _blocks(given)]
+        means, variances = ([r.mean(axis=-1) for r in rows], [r.var(axis=-1, ddof=1) for r in rows])
+        return np.concatenate(means), np.concatenate(variances)
 
 
-METHODS: Dict[str, Function] = {
-    "batch": batch_norm,
-    "layer": layer_norm,
-    "instance": instance_norm,
-    "group": group_norm,
-}
+class NumPyArrays(Adapter):
+    """What has NumPy's arrays, with ml_dtypes' bfloat16."""
 
-_VIEWS: Dict[Function, Callable[..., View]] = {
-    batch_norm: _batch_view,
-    layer_norm: _layer_view,
-    instance_norm: _instance_view,
-    group_norm: _group_view,
-}
-
-
-class NumPy(Backend):
-    """NumPy's arrays; a user's function is called as it is, without gradients."""
-
-    METHODS = METHODS
-
-    def environment(self) -> Dict[str, Any]:
-        """NumPy has no settings that affect these sums: it adds pairwise, on one thread."""
-        return {"version": np.__version__, "device": "cpu", "threads": 1, "deterministic": True}
+    ARRAYS = np
+    CHANNELS = FIRST
 
     def from_numpy(self, tagged: Tagged) -> Array:
         """The array itself; bfloat16 as ml_dtypes has it."""
@@ -260,20 +181,67 @@ class NumPy(Backend):
         """The array itself, with its dtype's name."""
         if not isinstance(value, (np.ndarray, np.generic)):
             raise NotAnArrayError(f"is a {type(value).__name__}, not a numpy array")
-        array = np.asarray(value)
-        name = array.dtype.name
-        return name, array.view(np.uint16) if name == "bfloat16" else array
+        return named(np.asarray(value))
 
-    def differentiate(
-        self,
-        function: Function,
-        static: Dict[str, Any],
-        arrays: List[Any],
-        named: Dict[str, Any],
-        grad_y: Array,
-    ) -> Differentiated:
+
+class NumPy(NumPyArrays):
+    """NumPy's arrays; a user's function is called as it is, without gradients."""
+
+    WIDE_STATE = True
+
+    def environment(self) -> Dict[str, Any]:
+        """NumPy has no settings that affect these sums: it adds pairwise, on one thread."""
+        return {"version": np.__version__, "device": "cpu", "threads": 1, "deterministic": True}
+
+    def differentiate(self, *call: Any) -> Differentiated:
         """The gradients of the functions of this module; NumPy itself cannot differentiate a user's."""
-        returned = function(*arrays, **named, **static)
-        if function not in _VIEWS:
+        function, static, (x, weight, bias), named, grad_y = call
+        returned = function(x, weight, bias, **named, **static)
+        if not (isinstance(function, Canonical) and function.adapter is self):
             return returned, None, None
-        return returned, _gradients(_VIEWS[function], static, arrays, named, grad_y), None
+        others = {**static, **named}
+        axis = others.pop("channel_axis", 1)
+        num_groups, groups = others.pop("num_groups", None), others.pop("groups", None)
+        lists = as_channel_lists(num_groups, groups, x.shape[axis]) if function.name == "group" else [[0]]
+
+        def backward(groups: List[List[int]], *arrays: Array) -> Tuple[Any, ...]:
+            x, weight, bias, grad_y = arrays
+            norm = _Norm(function.name, x, weight, bias, Params(groups=tuple(groups), **others))
+            grad_x, product = norm.backward(x, grad_y)
+            return grad_x, norm.summed(product, weight), norm.summed(grad_y, bias)
+
+        x, grad_y = (function.moved(array, axis, 1) for array in (x, grad_y))
+        grad_x, *of_parameters = self.by_group(backward, lists, 1, x, weight, bias, grad_y)
+        found = dict(zip(GRADIENTS, (function.moved(grad_x, 1, axis), *of_parameters)))
+        return returned, {name: gradient for name, gradient in found.items() if gradient is not None}, None
+
+    def batch_norm(self, x: Array, weight: Optional[Array], bias: Optional[Array], params: Params) -> Any:
+        """Normalize each channel over the batch, or with the running statistics."""
+        return self._tracking("batch", x, weight, bias, params)
+
+    def layer_norm(self, x: Array, weight: Optional[Array], bias: Optional[Array], params: Params) -> Array:
+        """Normalize each sample over its last axes."""
+        return _Norm("layer", x, weight, bias, params).forward(x)
+
+    def instance_norm(self, x: Array, weight: Optional[Array], bias: Optional[Array], params: Params) -> Any:
+        """Normalize each channel of each sample, or with running statistics if there are any."""
+        return self._tracking("instance", x, weight, bias, params)
+
+    def group_norm(self, x: Array, weight: Optional[Array], bias: Optional[Array], params: Params) -> Array:
+        """Normalize each group of channels of each sample."""
+        return _Norm("group", x, weight, bias, params).forward(x)
+
+    def _tracking(
+        self, name: str, x: Array, weight: Optional[Array], bias: Optional[Array], params: Params
+    ) -> Any:
+        """y, and the running statistics after it; a channel's statistics are averaged over its rows."""
+        norm = _Norm(name, x, weight, bias, params)
+        y = norm.forward(x)
+        if params.running_mean is None or not params.training:
+            return y
+        momentum, state = params.momentum, (params.running_mean, params.running_var)
+        new = [
+            (1 - momentum) * old + momentum * now.reshape(-1, old.size).mean(axis=0)
+            for old, now in zip(state, norm.statistics(x))
+        ]
+        return y, new[0], new[1]

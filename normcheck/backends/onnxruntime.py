@@ -59,17 +59,17 @@ class OnnxRuntime(Onnx):
             **({} if self.device == "cpu" else {"tf32": False}),
         }
 
-    def refuses(self, task: Task, shape: Tuple[int, ...]) -> Optional[str]:
+    def expected_error(self, task: Task, shape: Tuple[int, ...]) -> Optional[str]:
         """The types that its CPU provider has no kernel for, or that the operator does not take."""
         if task.method != "batch" and task.parameter_dtype not in (None, task.dtype):
             return "ONNX's operators but BatchNormalization take x, scale and bias of one dtype only"
         if self.device != "cpu":
-            return super().refuses(task, shape)
+            return super().expected_error(task, shape)
         if task.method == "instance" and task.dtype == "float64":
             return "onnxruntime's InstanceNormalization has no float64 on the CPU"
         if task.method != "layer" and task.dtype == "bfloat16":
             return f"onnxruntime's {task.method} norm has no bfloat16 on the CPU"
-        return super().refuses(task, shape)
+        return super().expected_error(task, shape)
 
     def run(self, content: bytes, feeds: Dict[str, Array]) -> List[Array]:
         """The outputs of a serialized model."""

@@ -6,25 +6,16 @@ The statistics are those of tf.nn.moments over the axes that share them. Running
 
 from __future__ import annotations
 
-from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
+import contextlib
+from typing import Any, Dict, Iterator, List, Mapping, Optional, Sequence
 
-import numpy as np
 import tensorflow as tf  # type: ignore[import-untyped]
 
-from normcheck.backends._base import (
-    GRADIENTS,
-    Backend,
-    Differentiated,
-    Function,
-    NotAnArrayError,
-    Tagged,
-    UnavailableError,
-    equal_contiguous,
-    places,
-    same_groups,
-)
+from normcheck.backends._adapter import Params, Taped
+from normcheck.backends._base import Function, NotAnArrayError, Tagged, UnavailableError, named
 
 Tensor = Any  # tf.Tensor
+Parameter = Optional[Tensor]
 
 
 def _along(parameter: Optional[Tensor], ndim: int, axis: int) -> Optional[Tensor]:
@@ -52,102 +43,11 @@ def _scaled(
     return tf.nn.batch_normalization(x, mean, variance, offset=bias, scale=weight, variance_epsilon=eps)
 
 
-def batch_norm(
-    x: Tensor,
-    weight: Optional[Tensor],
-    bias: Optional[Tensor],
-    *,
-    eps: float,
-    running_mean: Tensor,
-    running_var: Tensor,
-    training: bool,
-    momentum: float,
-    channel_axis: int = 1,
-) -> Tuple[Tensor, Tensor, Tensor]:
-    """Normalize over all axes but the channels', or with the running statistics; the statistics after it."""
-    scale, offset = (_along(parameter, x.ndim, channel_axis) for parameter in (weight, bias))
-    if not training:
-        mean, variance = (_along(a, x.ndim, channel_axis) for a in (running_mean, running_var))
-        return _scaled(x, mean, variance, scale, offset, eps), running_mean, running_var
-    axes = [axis for axis in range(x.ndim) if axis != channel_axis % x.ndim]
-    y = _normalized(x, axes, scale, offset, eps)
-    mean, variance = tf.nn.moments(x, axes)
-    n = x.shape.num_elements() // x.shape[channel_axis]
-    unbiased = tf.cast(variance, _wide(running_var)) * (n / (n - 1))
-    return y, _updated(running_mean, mean, momentum), _updated(running_var, unbiased, momentum)
-
-
-def _wide(running: Tensor) -> Any:
-    """The dtype to average in: half precision in float32, rounded once."""
-    return tf.float32 if running.dtype.size == 2 else running.dtype
-
-
-def _updated(running: Tensor, batch: Tensor, momentum: float) -> Tensor:
-    dtype = _wide(running)
-    now = (1 - momentum) * tf.cast(running, dtype) + momentum * tf.cast(batch, dtype)
-    return tf.cast(now, running.dtype)
-
-
-def layer_norm(
-    x: Tensor, weight: Optional[Tensor], bias: Optional[Tensor], *, eps: float, normalized_ndim: int
-) -> Tensor:
-    """Normalize over the last ``normalized_ndim`` axes."""
-    return _normalized(x, range(x.ndim - normalized_ndim, x.ndim), weight, bias, eps)
-
-
-def instance_norm(
-    x: Tensor, weight: Optional[Tensor], bias: Optional[Tensor], *, eps: float, channel_axis: int = 1
-) -> Tensor:
-    """Normalize over all axes but the samples' and the channels'."""
-    axes = [axis for axis in range(1, x.ndim) if axis != channel_axis % x.ndim]
-    scale, offset = (_along(parameter, x.ndim, channel_axis) for parameter in (weight, bias))
-    return _normalized(x, axes, scale, offset, eps)
-
-
-def group_norm(
-    x: Tensor,
-    weight: Optional[Tensor],
-    bias: Optional[Tensor],
-    *,
-    eps: float,
-    num_groups: Optional[int] = None,
-    groups: Optional[List[List[int]]] = None,
-    channel_axis: int = 1,
-) -> Tensor:
-    """Normalize each group of channels over all axes but the samples': in one call where the groups are equal
-    and contiguous, else one call for each, put together.
-    """
-    axis, channels = channel_axis % x.ndim, x.shape[channel_axis]
-    split = same_groups({"num_groups": num_groups, "groups": groups}, channels)
-    scale, offset = (_along(parameter, x.ndim, axis) for parameter in (weight, bias))
-    if equal_contiguous(split):
-        sizes = (len(split), channels // len(split))
-        grouped = [
-            None if a is None else tf.reshape(a, [*a.shape[:axis], *sizes, *a.shape[axis + 1 :]])
-            for a in (x, scale, offset)
-        ]
-        axes = [each for each in range(1, x.ndim + 1) if each != axis]
-        return tf.reshape(_normalized(grouped[0], axes, grouped[1], grouped[2], eps), x.shape)
-    parts = []
-    for group in split:
-        taken = [None if a is None else tf.gather(a, group, axis=axis) for a in (x, scale, offset)]
-        parts.append(_normalized(taken[0], range(1, x.ndim), taken[1], taken[2], eps))
-    return tf.gather(tf.concat(parts, axis=axis), places(split), axis=axis)
-
-
-METHODS: Dict[str, Function] = {
-    "batch": batch_norm,
-    "layer": layer_norm,
-    "instance": instance_norm,
-    "group": group_norm,
-}
-
-
-class TensorFlow(Backend):
+class TensorFlow(Taped):
     """TensorFlow's tensors, run eagerly, and tf.GradientTape."""
 
-    METHODS = METHODS
     TRACKED = ("batch",)
+    WIDE_STATE = True
 
     def __init__(self, options: Mapping[str, str], device: str = "cpu") -> None:
         """One thread and deterministic kernels, so that sums do not depend on the number of cores."""
@@ -185,9 +85,7 @@ class TensorFlow(Backend):
         """The tensor's data; bfloat16 as 16-bit integers."""
         if not isinstance(value, (tf.Tensor, tf.Variable)):
             raise NotAnArrayError(f"is a {type(value).__name__}, not a tf.Tensor")
-        array = value.numpy()
-        name = array.dtype.name
-        return name, array.view(np.uint16) if name == "bfloat16" else array
+        return named(value.numpy())
 
     def compiled(self, function: Function, static: Dict[str, Any]) -> Function:
         """``function`` of arrays alone, on the device."""
@@ -199,23 +97,70 @@ class TensorFlow(Backend):
 
         return on_device
 
-    def differentiate(
-        self,
-        function: Function,
-        static: Dict[str, Any],
-        arrays: List[Any],
-        named: Dict[str, Any],
-        grad_y: Tensor,
-    ) -> Differentiated:
-        """tf.GradientTape, from y back to x, weight and bias."""
-        sources = {name: array for name, array in zip(GRADIENTS, arrays) if array is not None}
+    def take(self, array: Tensor, indices: List[int], axis: int) -> Tensor:
+        """tf.gather."""
+        return tf.gather(array, indices, axis=axis)
+
+    def concatenate(self, arrays: List[Tensor], axis: int) -> Tensor:
+        """tf.concat."""
+        return tf.concat(arrays, axis=axis)
+
+    def wide(self, array: Tensor) -> Tensor:
+        """Half precision in float32."""
+        return tf.cast(array, tf.float32) if array.dtype.size == 2 else array
+
+    def cast(self, array: Tensor, like: Tensor) -> Tensor:
+        """tf.cast."""
+        return tf.cast(array, like.dtype)
+
+    @contextlib.contextmanager
+    def recording(self, leaves: List[Tensor]) -> Iterator[Any]:
+        """A tape that watches the leaves."""
         with tf.GradientTape() as tape:
-            tape.watch(list(sources.values()))
-            returned = self.compiled(function, static)(*arrays, **named)
-        y = returned[0] if isinstance(returned, tuple) and returned else returned
-        try:
-            found = tape.gradient(y, sources, output_gradients=grad_y)
-        except Exception as error:  # whatever the user's gradient raises is an answer about the gradients
-            return returned, {}, error
-        # The gradient of what was gathered from is a tf.IndexedSlices: its sums make it an array.
-        return returned, {n: None if g is None else tf.convert_to_tensor(g) for n, g in found.items()}, None
+            tape.watch(leaves)
+            yield tape
+
+    def pulled_back(self, tape: Any, y: Tensor, leaves: List[Tensor], grad_y: Tensor) -> Any:
+        """What the tape says; the gradient of what was gathered from is a tf.IndexedSlices, whose sums are an array."""
+        found = tape.gradient(y, leaves, output_gradients=grad_y)
+        return [None if gradient is None else tf.convert_to_tensor(gradient) for gradient in found]
+
+    def batch_norm(self, x: Tensor, weight: Parameter, bias: Parameter, params: Params) -> Any:
+        """Normalize over all axes but the channels', or with the running statistics; the statistics after it."""
+        axis = params.channel_axis % x.ndim
+        scale, offset = (_along(parameter, x.ndim, axis) for parameter in (weight, bias))
+        running = (params.running_mean, params.running_var)
+        if not params.training:
+            mean, variance = (_along(a, x.ndim, axis) for a in running)
+            return _scaled(x, mean, variance, scale, offset, params.eps)
+        axes = [each for each in range(x.ndim) if each != axis]
+        y = _normalized(x, axes, scale, offset, params.eps)
+        mean, variance = (tf.cast(a, old.dtype) for a, old in zip(tf.nn.moments(x, axes), running))
+        n = x.shape.num_elements() // x.shape[axis]
+        new = zip(running, (mean, variance * (n / (n - 1))))
+        return (y, *((1 - params.momentum) * old + params.momentum * now for old, now in new))
+
+    def layer_norm(self, x: Tensor, weight: Parameter, bias: Parameter, params: Params) -> Tensor:
+        """Normalize over the last axes."""
+        return _normalized(x, range(x.ndim - params.normalized_ndim, x.ndim), weight, bias, params.eps)
+
+    def instance_norm(self, x: Tensor, weight: Parameter, bias: Parameter, params: Params) -> Tensor:
+        """Normalize over all axes but the samples' and the channels'."""
+        axis = params.channel_axis % x.ndim
+        axes = [each for each in range(1, x.ndim) if each != axis]
+        scale, offset = (_along(parameter, x.ndim, axis) for parameter in (weight, bias))
+        return _normalized(x, axes, scale, offset, params.eps)
+
+    def group_norm(self, x: Tensor, weight: Parameter, bias: Parameter, params: Params) -> Tensor:
+        """Normalize each group of channels over all axes but the samples', in one call."""
+        axis = params.channel_axis % x.ndim
+        arrays = [x, *(_along(parameter, x.ndim, axis) for parameter in (weight, bias))]
+        axes, number = list(range(1, x.ndim)), len(params.groups)
+        if number > 1:
+            sizes = (number, x.shape[axis] // number)
+            arrays = [
+                None if a is None else tf.reshape(a, [*a.shape[:axis], *sizes, *a.shape[axis + 1 :]])
+                for a in arrays
+            ]
+            axes = [each for each in range(1, x.ndim + 1) if each != axis]
+        return tf.reshape(_normalized(arrays[0], axes, arrays[1], arrays[2], params.eps), x.shape)

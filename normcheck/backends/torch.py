@@ -2,27 +2,25 @@
 
 from __future__ import annotations
 
-from typing import Any, Callable, Dict, List, Mapping, Optional, Tuple
+import contextlib
+from typing import Any, ContextManager, Dict, List, Mapping, Optional, Tuple
 
 import numpy as np
 import torch
 import torch.nn.functional as F  # noqa: N812 (PyTorch's own name for it)
 
+from normcheck.backends._adapter import FIRST, Params, Taped
 from normcheck.backends._base import (
-    GRADIENTS,
-    Backend,
-    Differentiated,
     Function,
     NotAnArrayError,
     Tagged,
     Task,
     UnavailableError,
-    equal_contiguous,
-    places,
-    same_groups,
+    as_channel_lists,
 )
 
 Tensor = torch.Tensor
+Parameter = Optional[Tensor]
 
 
 class _ModuleFunction:
@@ -34,8 +32,8 @@ class _ModuleFunction:
     def __call__(
         self,
         x: Tensor,
-        weight: Optional[Tensor],
-        bias: Optional[Tensor],
+        weight: Parameter,
+        bias: Parameter,
         *,
         training: bool = True,
         running_mean: Optional[Tensor] = None,
@@ -69,121 +67,23 @@ class _ModuleFunction:
         return {full: given}
 
 
-def batch_norm(
-    x: Tensor,
-    weight: Optional[Tensor],
-    bias: Optional[Tensor],
-    *,
-    eps: float,
-    running_mean: Tensor,
-    running_var: Tensor,
-    training: bool,
-    momentum: float,
-    channel_axis: int = 1,
-) -> Tuple[Tensor, Tensor, Tensor]:
-    """``torch.nn.functional.batch_norm``, which updates the running statistics in place."""
-    y = F.batch_norm(
-        x.movedim(channel_axis, 1),
-        running_mean,
-        running_var,
-        weight,
-        bias,
-        training=training,
-        momentum=momentum,
-        eps=eps,
-    )
-    return y.movedim(1, channel_axis), running_mean, running_var
+class _Seeded(torch.autograd.Function):
+    """A scalar whose gradient with respect to y is ``grad_y`` itself, without an array of that size."""
+
+    @staticmethod
+    def forward(ctx: Any, y: Tensor, grad_y: Tensor) -> Tensor:
+        ctx.grad_y = grad_y
+        return y.new_zeros(())
+
+    @staticmethod
+    def backward(ctx: Any, *_: Tensor) -> Tuple[Tensor, None]:
+        return ctx.grad_y, None
 
 
-def layer_norm(
-    x: Tensor, weight: Optional[Tensor], bias: Optional[Tensor], *, eps: float, normalized_ndim: int
-) -> Tensor:
-    """``torch.nn.functional.layer_norm``."""
-    return F.layer_norm(x, x.shape[x.ndim - normalized_ndim :], weight, bias, eps)
+class Torch(Taped):
+    """PyTorch's tensors, run eagerly, and autograd; the functions of torch.nn.functional."""
 
-
-def instance_norm(
-    x: Tensor,
-    weight: Optional[Tensor],
-    bias: Optional[Tensor],
-    *,
-    eps: float,
-    running_mean: Optional[Tensor] = None,
-    running_var: Optional[Tensor] = None,
-    training: bool = True,
-    momentum: float = 0.0,
-    channel_axis: int = 1,
-) -> Any:
-    """``torch.nn.functional.instance_norm``, which updates running statistics in place if it gets them."""
-    y = F.instance_norm(
-        x.movedim(channel_axis, 1),
-        running_mean,
-        running_var,
-        weight,
-        bias,
-        use_input_stats=training,
-        momentum=momentum,
-        eps=eps,
-    ).movedim(1, channel_axis)
-    return y if running_mean is None else (y, running_mean, running_var)
-
-
-def group_norm(
-    x: Tensor,
-    weight: Optional[Tensor],
-    bias: Optional[Tensor],
-    *,
-    eps: float,
-    num_groups: Optional[int] = None,
-    groups: Optional[List[List[int]]] = None,
-    channel_axis: int = 1,
-) -> Tensor:
-    """``torch.nn.functional.group_norm``; for groups that it cannot have, one call for each, put together."""
-
-    def call(part: Tensor, w: Optional[Tensor], b: Optional[Tensor], number: int) -> Tensor:
-        return F.group_norm(part, number, w, b, eps)
-
-    return in_groups(call, x, weight, bias, num_groups, groups, channel_axis)
-
-
-def in_groups(
-    call: Callable[[Tensor, Optional[Tensor], Optional[Tensor], int], Tensor],
-    x: Tensor,
-    weight: Optional[Tensor],
-    bias: Optional[Tensor],
-    num_groups: Optional[int],
-    groups: Optional[List[List[int]]],
-    channel_axis: int,
-) -> Tensor:
-    """``call(x, weight, bias, number of groups)`` with the channels in axis 1; once for each group where they are
-    not equal and contiguous, put together again.
-    """
-    x = x.movedim(channel_axis, 1)
-    split = same_groups({"num_groups": num_groups, "groups": groups}, x.shape[1])
-    if equal_contiguous(split):
-        y = call(x, weight, bias, len(split))
-    else:
-        parts = [call(x[:, group], _taken(weight, group), _taken(bias, group), 1) for group in split]
-        y = torch.cat(parts, dim=1)[:, places(split)]
-    return y.movedim(1, channel_axis)
-
-
-def _taken(parameter: Optional[Tensor], group: List[int]) -> Optional[Tensor]:
-    return None if parameter is None else parameter[group]
-
-
-METHODS: Dict[str, Function] = {
-    "batch": batch_norm,
-    "layer": layer_norm,
-    "instance": instance_norm,
-    "group": group_norm,
-}
-
-
-class Torch(Backend):
-    """PyTorch's tensors, run eagerly, and autograd."""
-
-    METHODS = METHODS
+    CHANNELS = FIRST
 
     def __init__(self, options: Mapping[str, str], device: str = "cpu") -> None:
         """One thread, so that sums do not depend on the number of cores; no TF32; deterministic kernels."""
@@ -212,7 +112,7 @@ class Torch(Backend):
             "tf32": torch.backends.cudnn.allow_tf32,
         }
 
-    def refuses(self, task: Task, shape: Tuple[int, ...]) -> Optional[str]:
+    def expected_error(self, task: Task, shape: Tuple[int, ...]) -> Optional[str]:
         """PyTorch's batch and instance norm refuse statistic sets of one element, and its instance norm none at all."""
         channels = shape[task.params.get("channel_axis", 1)]
         elements = int(np.prod(shape)) // channels
@@ -224,7 +124,7 @@ class Torch(Backend):
         if task.method == "instance" and elements == shape[0] and trains:
             return "torch instance_norm refuses one spatial element"
         if task.method == "group":
-            groups = same_groups(task.params, channels)
+            groups = as_channel_lists(task.params.get("num_groups"), task.params.get("groups"), channels)
             if any(elements * len(group) == 1 for group in groups):
                 return "torch group_norm refuses one value per group"
         return None
@@ -250,24 +150,43 @@ class Torch(Backend):
         """A torch.nn.Module as a function of the parameters that it holds; anything else is what it is."""
         return _ModuleFunction(value) if isinstance(value, torch.nn.Module) else value
 
-    def differentiate(
-        self,
-        function: Function,
-        static: Dict[str, Any],
-        arrays: List[Any],
-        named: Dict[str, Any],
-        grad_y: Tensor,
-    ) -> Differentiated:
-        """Autograd, from y back to x, weight and bias."""
-        leaves = {name: array.requires_grad_() for name, array in zip(GRADIENTS, arrays) if array is not None}
-        returned = self.compiled(function, static)(*arrays, **named)
-        y = returned[0] if isinstance(returned, tuple) and returned else returned
-        try:
-            if y.shape != grad_y.shape:
-                raise ValueError(f"y has shape {tuple(y.shape)}, its gradient {tuple(grad_y.shape)}")
-            # The gradient of Σ y·grad_y with respect to y is grad_y, exactly. Passing grad_y to autograd.grad
-            # instead would import half of torch.fx and SymPy, a quarter of the time of `import torch`.
-            found = torch.autograd.grad((y * grad_y).sum(), list(leaves.values()), allow_unused=True)
-        except Exception as error:  # whatever the user's backward raises is an answer about the gradients
-            return returned, {}, error
-        return returned, dict(zip(leaves, found)), None
+    def moveaxis(self, array: Tensor, source: int, target: int) -> Tensor:
+        """A view."""
+        return array.movedim(source, target)
+
+    def concatenate(self, arrays: List[Tensor], axis: int) -> Tensor:
+        """A new tensor."""
+        return torch.cat(arrays, dim=axis)
+
+    def recording(self, leaves: List[Tensor]) -> ContextManager[Any]:
+        """Autograd records what is called with tensors that require gradients."""
+        for leaf in leaves:
+            leaf.requires_grad_()
+        return contextlib.nullcontext()
+
+    def pulled_back(self, tape: Any, y: Tensor, leaves: List[Tensor], grad_y: Tensor) -> Any:
+        """Autograd. Passing grad_y to autograd.grad would import half of torch.fx and SymPy, a quarter of the
+        time of `import torch`.
+        """
+        if y.shape != grad_y.shape:
+            raise ValueError(f"y has shape {tuple(y.shape)}, its gradient {tuple(grad_y.shape)}")
+        seeded = _Seeded.apply(y, grad_y)  # type: ignore[no-untyped-call]
+        return torch.autograd.grad(seeded, leaves, allow_unused=True)
+
+    def batch_norm(self, x: Tensor, weight: Parameter, bias: Parameter, params: Params) -> Tensor:
+        """Updates the running statistics in place."""
+        mean, var = params.running_mean, params.running_var
+        return F.batch_norm(x, mean, var, weight, bias, params.training, params.momentum, params.eps)
+
+    def layer_norm(self, x: Tensor, weight: Parameter, bias: Parameter, params: Params) -> Tensor:
+        """Over the last axes."""
+        return F.layer_norm(x, x.shape[x.ndim - params.normalized_ndim :], weight, bias, params.eps)
+
+    def instance_norm(self, x: Tensor, weight: Parameter, bias: Parameter, params: Params) -> Tensor:
+        """Updates running statistics in place if it gets them."""
+        mean, var = params.running_mean, params.running_var
+        return F.instance_norm(x, mean, var, weight, bias, params.training, params.momentum, params.eps)
+
+    def group_norm(self, x: Tensor, weight: Parameter, bias: Parameter, params: Params) -> Tensor:
+        """Over equal groups."""
+        return F.group_norm(x, len(params.groups), weight, bias, params.eps)

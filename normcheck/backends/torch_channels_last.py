@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, Dict, List, Optional, Tuple
+from typing import Any, Dict, Optional, Tuple
 
 import torch
 
 from normcheck.backends._base import Differentiated, Function, Task
-from normcheck.backends.torch import Torch
+from normcheck.backends.torch import Tensor, Torch
 
-Tensor = torch.Tensor
 FORMATS = {4: torch.channels_last, 5: torch.channels_last_3d}
 
 
@@ -31,18 +30,12 @@ class TorchChannelsLast(Torch):
         last = static.get("channel_axis", 1) != 1
         return lambda x, *rest, **named: function(x if last else _formatted(x), *rest, **named, **static)
 
-    def differentiate(
-        self,
-        function: Function,
-        static: Dict[str, Any],
-        arrays: List[Any],
-        named: Dict[str, Any],
-        grad_y: Tensor,
-    ) -> Differentiated:
+    def differentiate(self, *call: Any) -> Differentiated:
         """Autograd; the incoming gradient lies like x, as it does in a network of such layers."""
+        function, static, (x, *rest), named, grad_y = call
         if static.get("channel_axis", 1) == 1:
-            arrays, grad_y = [_formatted(arrays[0]), *arrays[1:]], _formatted(grad_y)
-        return super().differentiate(function, static, arrays, named, grad_y)
+            x, grad_y = _formatted(x), _formatted(grad_y)
+        return super().differentiate(function, static, [x, *rest], named, grad_y)
 
 
 def _formatted(x: Tensor) -> Tensor:

@@ -56,14 +56,7 @@ class TorchDecompositions(Torch):
 
         return call
 
-    def differentiate(
-        self,
-        function: Function,
-        static: Dict[str, Any],
-        arrays: List[Any],
-        named: Dict[str, Any],
-        grad_y: Any,
-    ) -> Differentiated:
+    def differentiate(self, *call: Any) -> Differentiated:
         """Autograd, whose operators are decomposed too."""
         with _Decomposing():
-            return super().differentiate(function, static, arrays, named, grad_y)
+            return super().differentiate(*call)

@@ -86,7 +86,7 @@ def send(sock: socket.socket, header: Dict[str, Any], packed: Packed = Packed([]
 def receive(
     sock: socket.socket, directory: str, deadline: Optional[float] = None, *, keep_files: bool = False
 ) -> Tuple[Dict[str, Any], Dict[str, Tagged]]:
-    """Receive one frame: its header and its arrays, which are writable and share memory with nobody.
+    """Receive one frame: its header and its arrays, which are writable and share memory with nothing else.
 
     ``deadline`` is in seconds of :func:`time.monotonic`. Raises EOFError where the other side is gone,
     TimeoutError at the deadline, ProtocolError where what came is no frame.

@@ -15,16 +15,16 @@ CANONICAL: Dict[str, Dict[str, Any]] = {
 
 
 def offers(backend: Backend) -> Dict[str, Any]:
-    """What the adapter has, by method: its dtypes, gradients and running statistics, and what it lacks, in words."""
+    """By method: dtypes, gradients and running statistics that the adapter has, and in words what it lacks."""
     found: Dict[str, Any] = {}
     for method, params in CANONICAL.items():
-        stateless = {dtype: backend.lacks(_task(method, dtype, params)) for dtype in Backend.DTYPES}
+        stateless = {dtype: backend.not_offered(_task(method, dtype, params)) for dtype in Backend.DTYPES}
         dtypes = [dtype for dtype, reason in stateless.items() if reason is None]
         reasons = {reason for reason in stateless.values() if reason is not None}
         state = False
         if dtypes and method in Backend.TRACKED:
             tracking = _task(method, dtypes[0], {**params, "momentum": 0.1})
-            reason = backend.lacks(tracking)
+            reason = backend.not_offered(tracking)
             state = reason is None
             reasons |= set() if reason is None else {reason}
         found[method] = {

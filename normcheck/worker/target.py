@@ -11,7 +11,7 @@ import traceback
 from types import ModuleType, TracebackType
 from typing import Any, Dict, List, Optional, Tuple
 
-from normcheck.backends._base import Task, equal_contiguous, same_groups
+from normcheck.backends._base import Task, as_channel_lists, is_regular
 
 OURS = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
@@ -113,8 +113,8 @@ def keywords(
         if task.mode == "eval" and not (accepts("training") and len(state) == 2):
             return {}, (), "takes no training, running_mean and running_var, so it has no eval mode"
     if task.method == "group":
-        groups = same_groups(offered, channels)
-        regular = equal_contiguous(groups)
+        groups = as_channel_lists(offered.get("num_groups"), offered.get("groups"), channels)
+        regular = is_regular(groups)
         offered["groups"], offered["num_groups"] = groups, len(groups)
         if accepts("num_groups") and regular:
             offered.pop("groups")

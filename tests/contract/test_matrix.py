@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 
 import pytest
 from support import CHECKOUT
 
-import normcheck
 from normcheck.backends import BUILTIN, missing
-from normcheck.case import Output
 from normcheck.reports.listing import matrix_row, why_not
 from normcheck.run.probe import BackendStatus, probe_backends
-from normcheck.verdict import Verdict
 
 
 @pytest.fixture(scope="module")
@@ -39,23 +35,3 @@ def test_the_page_has_the_same_rows(found: dict[str, BackendStatus]) -> None:
             _, version, *cells = matrix_row(backend)
             written = rows[name]
             assert [*cells, why_not(backend)] == [*written[2:], *([""] * (9 - len(written)))], (name, version)
-
-
-@pytest.mark.parametrize("name", ["numpy", "equinox", "onnxruntime", "mlx", "keras"])
-def test_what_the_matrix_says_is_what_a_run_gives(
-    name: str, found: dict[str, BackendStatus], requires: Callable[[str], None]
-) -> None:
-    requires(name)
-    report = normcheck.compare(backends=[name], fixtures=["nchw", "tracked"])
-    for method, offers in found[name].offers.items():
-        own = [r for r in report.results if r.case.method == method]
-        plain = [r for r in own if not r.case.params.track_running_stats]
-        assert ({Verdict.UNSUPPORTED} == {r.verdict for r in plain}) is ("float32" not in offers["dtypes"])
-        if offers["dtypes"]:
-            outputs = {r.output for r in plain if r.verdict.compared}
-            assert offers["gradients"] is (Output.GRAD_X in outputs)
-            if method == "batch":
-                assert offers["state"] is (Output.RUNNING_VAR in outputs)
-        if method == "instance":
-            tracked = {r.verdict for r in own if r.case.params.track_running_stats}
-            assert offers["state"] is (Verdict.UNSUPPORTED not in tracked)

@@ -1,28 +1,28 @@
-"""Keras on each of its backends, TensorFlow, and one's own Keras layers as targets."""
+"""Keras on each of its backends, and one's own Keras layers as targets."""
 
 from __future__ import annotations
 
-import re
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from support import Completed
+from driver import compare, wrong
+from support import Completed, require_backend
 
-import normcheck
 from normcheck import backends
 from normcheck.backends import BUILTIN
-from normcheck.case import Method, Output
+from normcheck.case import Output
 from normcheck.dtype import DType
-from normcheck.report import Report
-from normcheck.verdict import Verdict
 
 SOUND = ("jax", "tensorflow")  # whose variance is that of the deviations
+
+
 UNDER = BUILTIN["keras"].options["backend"]
+
+
 GRADIENTS = {Output.GRAD_X, Output.GRAD_WEIGHT, Output.GRAD_BIAS}
+
 
 OWN = """
 import keras
@@ -66,8 +66,8 @@ def function(x, weight, bias, *, eps, num_groups):
 
 
 @pytest.fixture(params=UNDER)
-def under(request: pytest.FixtureRequest, requires: Callable[[str], None]) -> str:
-    requires("keras")
+def under(request: pytest.FixtureRequest) -> str:
+    require_backend("keras")
     reason = backends.missing("keras", {"backend": request.param})
     if reason is not None:
         pytest.skip(reason)
@@ -78,15 +78,8 @@ def on(under: str, target: str = "") -> str:
     return f"keras[backend={under}]{target}"
 
 
-def wrong(report: Report) -> list[Any]:
-    return [(r.case.id, r.output, r.reason) for r in report.results if r.verdict is not Verdict.PASS]
-
-
-# --- the option ---------------------------------------------------------------------------------------------
-
-
 def test_the_option_is_the_framework_that_computes(under: str) -> None:
-    report = normcheck.compare(fixtures=["nchw"], backends=[on(under)])
+    report = compare(fixtures=["nchw"], backend=on(under))
     assert [] == wrong(report)
     facts = report.environment.backends[on(under)]
     assert facts["backend"].startswith(f"{under} ")
@@ -94,29 +87,24 @@ def test_the_option_is_the_framework_that_computes(under: str) -> None:
 
 
 def test_half_precision_passes_with_parameters_of_either_dtype(under: str) -> None:
-    report = normcheck.compare(
-        fixtures=["nchw", "mixed"], backends=[on(under)], dtype=["float16", "bfloat16"]
-    )
+    report = compare(fixtures=["nchw", "mixed"], backend=on(under), dtype=["float16", "bfloat16"])
     assert [] == wrong(report)
 
 
 def test_eval_mode_and_several_steps_pass(under: str) -> None:
-    report = normcheck.compare("batch", fixtures=["nhwc", "steps"], backends=[on(under)], mode="eval")
+    report = compare("batch", fixtures=["nhwc", "steps"], backend=on(under), mode="eval")
     assert [] == wrong(report)
 
 
-# --- what the libraries get wrong: a pass here is news ---------------------------------------------------------
-
-
 def test_an_offset_of_ten_thousand_is_nan_where_the_variance_has_one_pass(under: str) -> None:
-    report = normcheck.compare(["batch", "group"], fixtures=["offset-1e4"], backends=[on(under)])
+    report = compare(["batch", "group"], fixtures=["offset-1e4"], backend=on(under))
     reasons = [r.reason or "" for r in report.results if r.output is Output.Y]
     assert len(reasons) == len(["batch", "group"])
     assert (under not in SOUND) == all("is nan where the oracle has" in reason for reason in reasons)
 
 
 def test_float64_is_computed_in_float32_except_on_tensorflow(under: str) -> None:
-    report = normcheck.compare(fixtures=["nchw"], backends=[on(under)], dtype="float64")
+    report = compare(fixtures=["nchw"], backend=on(under), dtype="float64")
     y = [r for r in report.results if r.output is Output.Y]
     assert {DType.FLOAT64} == {r.case.dtype for r in y}
     for r in y:
@@ -125,38 +113,6 @@ def test_float64_is_computed_in_float32_except_on_tensorflow(under: str) -> None
             r.case.id
         )  # float32 is about 5e8 roundoffs off
 
-
-def test_tensorflow_half_precision_fails_in_its_statistics(requires: Callable[[str], None]) -> None:
-    requires("tensorflow")
-    report = normcheck.compare(fixtures=["nchw"], backends=["tensorflow"], dtype=["float16", "bfloat16"])
-    assert {Verdict.FAIL} == {r.verdict for r in report.results if r.output is Output.Y}
-
-
-def test_tensorflow_passes_in_every_memory_layout_and_grouping(requires: Callable[[str], None]) -> None:
-    requires("tensorflow")
-    chosen = ["nc", "nhwc", "odd", "documents", "channels-last-memory", "strided-memory"]
-    report = normcheck.compare(fixtures=chosen, backends=["tensorflow"], dtype=["float32", "float64"])
-    assert [] == wrong(report)
-    assert GRADIENTS <= {r.output for r in report.results}
-
-
-def test_instance_norm_keeps_no_running_statistics(requires: Callable[[str], None]) -> None:
-    for name in ("keras", "tensorflow"):
-        requires(name)
-        report = normcheck.compare(Method.INSTANCE, fixtures=["tracked"], backends=[name])
-        assert {Verdict.UNSUPPORTED} == {r.verdict for r in report.results}
-
-
-@pytest.mark.parametrize("adapter", ["tensorflow:TensorFlow", "keras:Keras"])
-def test_a_device_that_is_not_there_is_unavailable(requires: Callable[[str], None], adapter: str) -> None:
-    module, _, name = adapter.partition(":")
-    requires(module)
-    source = f"from normcheck.backends.{module} import {name}; {name}({{}}, 'gpu:7')"
-    done = subprocess.run([sys.executable, "-c", source], capture_output=True, text=True, check=False)
-    assert re.search(r"UnavailableError: \w+ has no device 'gpu:7' here", done.stderr)
-
-
-# --- one's own layers -----------------------------------------------------------------------------------------
 
 PASSING = [
     *(("batch", name) for name in ("batch", "batch_last", "batch_built", "batch_within")),
@@ -211,8 +167,8 @@ def test_the_training_argument_makes_eval_mode(under: str, own: Any, name: str) 
     assert {"pass"} == {row["verdict"] for row in own(under, "batch", name, "--mode", "eval")}
 
 
-def test_ones_own_function_gets_the_arrays_of_the_framework(own: Any, requires: Any) -> None:
-    requires("keras")
+def test_ones_own_function_gets_the_arrays_of_the_framework(own: Any) -> None:
+    require_backend("keras")
     results = own("jax", "group", "function")
     assert {"y", "grad_x", "grad_weight", "grad_bias"} == {row["output"] for row in results}
     assert {"pass"} == {row["verdict"] for row in results}
@@ -221,11 +177,9 @@ def test_ones_own_function_gets_the_arrays_of_the_framework(own: Any, requires: 
 @pytest.mark.parametrize(
     ("under", "method", "name", "output"),
     [
-        ("numpy", "group", "wrong_eps", "y"),
-        ("numpy", "group", "wrong_groups", "y"),
+        *(("numpy", "group", name, "y") for name in ("wrong_eps", "wrong_groups")),
         ("numpy", "layer", "wrong_layer_eps", "y"),
-        ("numpy", "batch", "wrong_momentum", "running_mean"),
-        ("numpy", "batch", "wrong_momentum", "running_var"),
+        *(("numpy", "batch", "wrong_momentum", output) for output in ("running_mean", "running_var")),
         ("jax", "group", "wrong_eps", "y"),
         ("torch", "layer", "wrong_layer_eps", "grad_x"),
     ],
@@ -236,8 +190,8 @@ def test_a_wrong_layer_fails(under: str, own: Any, method: str, name: str, outpu
     assert "fail" == row["verdict"]
 
 
-def test_a_layer_without_the_variable_is_an_error_that_says_so(own: Any, requires: Any) -> None:
-    requires("keras")
+def test_a_layer_without_the_variable_is_an_error_that_says_so(own: Any) -> None:
+    require_backend("keras")
     (row, *_) = own("jax", "group", "no_scale")
     assert "error" == row["verdict"]
     assert "the layer has 0 variables called gamma to load the fixture's into" in row["reason"]
@@ -245,10 +199,10 @@ def test_a_layer_without_the_variable_is_an_error_that_says_so(own: Any, require
 
 @pytest.mark.parametrize("host", ["numpy", "torch", "jax"])
 def test_another_host_says_to_use_the_host_keras(
-    run: Callable[..., Completed], requires: Any, tmp_path: Path, host: str
+    run: Callable[..., Completed], tmp_path: Path, host: str
 ) -> None:
-    requires("keras")
-    requires(host)
+    require_backend("keras")
+    require_backend(host)
     (tmp_path / "own.py").write_text(OWN)
     chosen = ["--method", "group", "--fixture", "nchw", "--backend", f"mine={host}:own.py:group"]
     done = run("compare", *chosen, KERAS_BACKEND=host)

@@ -1,0 +1,207 @@
+"""What the built-in adapters are made of: a small method for each norm, called as a user's function would be.
+
+A library has equal, contiguous groups, and wants the channels where it wants them. :class:`Canonical` brings
+both about, once for all libraries, so that an adapter says what its library is called with and nothing else.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+from typing import Any, Callable, ContextManager, Dict, List, Mapping, NamedTuple, Optional, Tuple
+
+from normcheck.backends._base import (
+    GRADIENTS,
+    Backend,
+    Differentiated,
+    Function,
+    as_channel_lists,
+    inverse_order,
+    is_regular,
+)
+
+NAMES = ("batch", "layer", "instance", "group")
+FIRST = dict.fromkeys(("batch", "instance", "group"), 1)  # the axis that channels are moved to, by method
+STATE = ("running_mean", "running_var")
+LAST = dict.fromkeys(FIRST, -1)
+
+
+class Params(NamedTuple):
+    """What an adapter's method gets beside x, weight and bias; PyTorch's names and meanings.
+
+    What the method does not have keeps its default. ``running_mean`` is None where nothing is tracked.
+    """
+
+    eps: Any
+    channel_axis: int = 1
+    groups: Tuple[List[int], ...] = ()
+    normalized_ndim: int = 1
+    training: bool = True
+    momentum: Any = 0.0
+    running_mean: Any = None
+    running_var: Any = None
+
+
+class Adapter(Backend):
+    """A backend whose functions are its methods ``batch_norm``, ``layer_norm``, ``instance_norm``, ``group_norm``.
+
+    Each is called as ``(x, weight, bias, params)`` and returns y, or ``(y, running_mean, running_var)``; y alone
+    where it updates running statistics in place or leaves them. A subclass that has METHODS of its class offers
+    those instead, which are called as docs/plugins.md says.
+    """
+
+    CHANNELS: Mapping[str, int] = {}  # the axis that channels are moved to, by method; elsewhere they stay
+    WIDE_STATE = False  # True: half-precision running statistics come as float32, and are rounded at the end
+
+    @functools.cached_property
+    def METHODS(self) -> Mapping[str, Function]:  # type: ignore[override] # noqa: N802 (the name in Backend)
+        """The canonical function of each norm that the adapter has a method for."""
+        own = {name: getattr(self, f"{name}_norm", None) for name in NAMES}
+        return {name: Canonical(self, name, norm) for name, norm in own.items() if norm is not None}
+
+    def takes(self, groups: List[List[int]]) -> bool:
+        """True if one call of ``group_norm`` computes these ``groups``."""
+        return is_regular(groups)
+
+    def by_group(
+        self, call: Callable[..., Tuple[Any, ...]], groups: List[List[int]], axis: int, *arrays: Any
+    ) -> Tuple[Any, ...]:
+        """``call(groups, *arrays)``; once for each group where they are not equal and contiguous.
+
+        The channels of an array, or of what is returned, are in ``axis``, or it has no other axis.
+        """
+        if is_regular(groups):
+            return call(groups, *arrays)
+
+        def taken(array: Any, channels: List[int]) -> Any:
+            return None if array is None else self.take(array, channels, axis if array.ndim > 1 else 0)
+
+        parts = [call([[*range(len(g))]], *(taken(array, g) for array in arrays)) for g in groups]
+        order = inverse_order(groups)
+        return tuple(
+            None
+            if each[0] is None
+            else taken(self.concatenate(list(each), axis if each[0].ndim > 1 else 0), order)
+            for each in zip(*parts)
+        )
+
+
+class Canonical:
+    """An adapter's method as a function of arrays and keywords, which is what a user's function is too."""
+
+    def __init__(self, adapter: Adapter, name: str, norm: Callable[..., Any]) -> None:
+        self.adapter, self.name, self.norm = adapter, name, norm
+        self.__name__ = f"{name}_norm"  # by which frameworks call what they compile of it
+
+    def __call__(
+        self,
+        x: Any,
+        weight: Any,
+        bias: Any,
+        *,
+        channel_axis: int = 1,
+        **others: Any,
+    ) -> Any:
+        axis = self.adapter.CHANNELS.get(self.name, channel_axis)
+        moved = self.moved(x, channel_axis, axis)
+        compute = self._in_groups if self.name == "group" else self._with_state
+        y, *state = compute(moved, weight, bias, axis, others)
+        y = self.moved(y, axis, channel_axis)
+        return (y, *state) if state else y
+
+    def _in_groups(
+        self, x: Any, weight: Any, bias: Any, axis: int, others: Dict[str, Any]
+    ) -> Tuple[Any, ...]:
+        eps = others["eps"]
+        groups = as_channel_lists(others.get("num_groups"), others.get("groups"), x.shape[axis])
+
+        def call(equal: List[List[int]], *arrays: Any) -> Tuple[Any, ...]:
+            return (self.norm(*arrays, Params(eps, axis, tuple(equal))),)
+
+        if self.adapter.takes(groups):
+            return call(groups, x, weight, bias)
+        return self.adapter.by_group(call, groups, axis, x, weight, bias)
+
+    def _with_state(
+        self, x: Any, weight: Any, bias: Any, axis: int, others: Dict[str, Any]
+    ) -> Tuple[Any, ...]:
+        """y, and the running statistics after it if there are any."""
+        state = {name: others[name] for name in STATE if others.get(name) is not None}
+        given = (
+            {name: self.adapter.wide(old) for name, old in state.items()} if self.adapter.WIDE_STATE else {}
+        )
+        returned = self.norm(x, weight, bias, Params(channel_axis=axis, **{**others, **given}))
+        if not isinstance(returned, tuple):
+            return (returned, *state.values())
+        y, *after = returned
+        if self.adapter.WIDE_STATE:
+            after = [self.adapter.cast(new, old) for new, old in zip(after, state.values())]
+        return (y, *after)
+
+    def moved(self, array: Any, source: int, target: int) -> Any:
+        """``array`` with the axis where the library, or the caller, wants it."""
+        return array if source == target else self.adapter.moveaxis(array, source, target)
+
+
+class Taped(Adapter):
+    """An adapter of a framework that records the call and then goes back from y."""
+
+    def recording(self, leaves: List[Any]) -> ContextManager[Any]:
+        """The context of the call, whose gradients with respect to ``leaves`` are wanted."""
+        return contextlib.nullcontext()
+
+    def pulled_back(self, tape: Any, y: Any, leaves: List[Any], grad_y: Any) -> Any:
+        """The gradients of Σ y·grad_y with respect to ``leaves``; ``tape`` is what the context gave."""
+        raise NotImplementedError
+
+    def differentiate(self, *call: Any) -> Differentiated:
+        """The gradients from y back to x, weight and bias."""
+        function, static, arrays, named, grad_y = call
+        leaves = by_gradient(arrays)
+        with self.recording(list(leaves.values())) as tape:
+            returned = self.compiled(function, static)(*arrays, **named)
+        try:
+            found = self.pulled_back(tape, first(returned), list(leaves.values()), grad_y)
+        except Exception as error:  # whatever the user's backward raises is an answer about the gradients
+            return returned, {}, error
+        return returned, dict(zip(leaves, found)), None
+
+
+def by_gradient(arrays: List[Any]) -> Dict[str, Any]:
+    """Of x, weight and bias those that there are, by the names of their gradients."""
+    return {name: array for name, array in zip(GRADIENTS, arrays) if array is not None}
+
+
+def first(returned: Any) -> Any:
+    """y, of what a function returned."""
+    return returned[0] if isinstance(returned, tuple) and returned else returned
+
+
+class LayerFunction:
+    """A user's layer called like a function; its eps, groups and momentum are those that it was made with.
+
+    The fixture's weight and bias are loaded into the layer's one parameter of that name, and running statistics
+    into its state: ``call`` gets them in ``params``, None where there are none that it has to update.
+    """
+
+    def __init__(self, layer: Any, call: Callable[..., Any]) -> None:
+        self.layer, self.call = layer, call
+
+    def __call__(
+        self,
+        x: Any,
+        weight: Any,
+        bias: Any,
+        *,
+        running_mean: Any = None,
+        running_var: Any = None,
+        momentum: Optional[float] = None,
+        training: bool = True,
+        normalized_ndim: Optional[int] = None,
+        channel_axis: int = 1,
+    ) -> Any:
+        state = (running_mean, running_var)
+        if momentum is None or running_mean is None or running_var is None:
+            state = (None, None)
+        params = Params(None, channel_axis, (), normalized_ndim or 0, training, momentum, *state)
+        return self.call(self.layer, x, weight, bias, params)

@@ -1,0 +1,156 @@
+"""One suite over every backend of the registry; what is particular to one has a file named after it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from driver import compare, verdicts, wrong
+from support import require_backend
+
+import normcheck
+from normcheck.backends import BUILTIN, DEFAULT
+from normcheck.case import Method, Mode, Output
+from normcheck.report import EXPECTED, Report
+from normcheck.run.probe import BackendStatus, probe_backends
+from normcheck.verdict import Verdict
+
+SMALL = (
+    "nc",
+    "nchw",
+    "nhwc",
+    "odd",
+    "documents",
+    "steps",
+    "tracked",
+)  # no offsets, which a library may not stand
+FEW = ("nchw", "documents")  # where a case takes seconds
+UNSUPPORTED = Verdict.UNSUPPORTED
+GRADIENTS = {Output.GRAD_X, Output.GRAD_WEIGHT, Output.GRAD_BIAS}
+STATE = {Output.RUNNING_MEAN, Output.RUNNING_VAR}
+BOTH = "the modules of torch.nn have both weight and bias, or neither"
+NO_DEVICE = "RuntimeError: tensor does not have a device"  # PyTorch's, going back from group norm
+ALONE = {  # what raises where one parameter is given without the other
+    ("torch.nn", "weight"): BOTH,
+    ("torch.nn", "bias"): BOTH,
+    ("torch", "bias"): NO_DEVICE,
+    ("torch.channels_last", "bias"): NO_DEVICE,
+}
+
+
+@pytest.fixture(scope="module", params=BUILTIN)
+def backend(request: pytest.FixtureRequest) -> str:
+    name: str = request.param
+    require_backend(name)
+    return name
+
+
+def scope(backend: str) -> tuple[str, ...]:
+    return FEW if BUILTIN[backend].by_hand else SMALL
+
+
+@pytest.fixture(scope="module")
+def report(backend: str) -> Report:
+    return compare(backend=backend, fixtures=scope(backend), timeout=200)
+
+
+@pytest.fixture(scope="module")
+def status(backend: str) -> BackendStatus:
+    (found,) = probe_backends([backend])
+    return found
+
+
+def test_every_case_passes_or_is_not_offered(report: Report) -> None:
+    assert [] == wrong(report, UNSUPPORTED)
+
+
+def test_nothing_is_compared_in_vain(report: Report) -> None:
+    for r in report.results:
+        if r.verdict is Verdict.PASS:
+            assert r.total is not None
+            assert r.allowed is not None
+            assert r.backward_error is not None
+            assert (0, True) == (r.mismatched, r.total > 0), r.case.id
+            assert 0 <= r.backward_error <= r.allowed, r.case.id
+
+
+def test_it_computes_what_it_says_that_it_offers(backend: str, report: Report, status: BackendStatus) -> None:
+    """Methods, gradients and running statistics, as `normcheck backends` and docs/backends.md list them."""
+    for method, offers in status.offers.items():
+        rows = [r for r in report.results if r.case.method == method and r.backend != EXPECTED]
+        plain = [r for r in rows if not r.case.params.track_running_stats]
+        outputs = {r.output for r in plain if r.verdict.compared}
+        assert ("float32" in offers["dtypes"]) is (Output.Y in outputs)
+        assert ("float32" in offers["dtypes"] and offers["gradients"]) is (outputs >= GRADIENTS)
+        if method == "batch":
+            assert offers["state"] is (outputs >= STATE)
+        tracked = {r.verdict for r in rows if r.case.params.track_running_stats}
+        if method == "instance" and tracked and backend != "torch.channels_last":  # x has too few axes for it
+            assert offers["state"] is (UNSUPPORTED not in tracked)
+
+
+def test_it_says_what_it_is(report: Report, backend: str) -> None:
+    facts = report.environment.backends[backend]
+    assert {"version", "device", "threads"} <= set(facts)
+    assert facts["version"]
+
+
+def test_the_documents_printed_numbers_are_met(report: Report, backend: str) -> None:
+    """PyTorch's to 4 decimals: within half a unit of the last one."""
+    pairs = [
+        p for p in report.pairs if p.backends == (EXPECTED, backend) and p.case.endswith("/documents/float32")
+    ]
+    assert {"batch/documents/float32", "layer/documents/float32"} == {pair.case for pair in pairs}
+    for pair in pairs:
+        assert pair.max_abs_diff is not None
+        assert pair.max_abs_diff <= 0.5e-4 + 1e-6  # and the rounding of values of size 1.6
+
+
+def test_eval_mode_of_batch_norm_passes(backend: str) -> None:
+    report = compare("batch", backend=backend, fixtures=scope(backend), mode="eval", timeout=200)
+    assert [] == wrong(report, UNSUPPORTED)
+    assert Verdict.PASS in verdicts(report)["batch"]
+    assert {Mode.EVAL} == {case.mode for case in report.cases}
+
+
+@pytest.mark.parametrize("fixture", ["nchw", "nhwc"])
+def test_groups_that_no_library_has_are_put_together(backend: str, fixture: str) -> None:
+    groups = [[0, 2, 4], [1, 3], [5, 6, 7] if fixture == "nchw" else [5]]
+    report = compare("group", backend=backend, fixtures=[fixture], groups=groups, timeout=200)
+    assert [] == wrong(report)
+
+
+@pytest.mark.parametrize("parameter", ["weight", "bias"])
+def test_a_weight_counts_without_a_bias_and_the_reverse(backend: str, parameter: str, tmp_path: Path) -> None:
+    rng = np.random.default_rng(1)
+    path = tmp_path / "one.npz"
+    np.savez(path, **{"x": rng.standard_normal((3, 4, 5, 2)), parameter: rng.standard_normal(4)})
+    methods = ["group"] if BUILTIN[backend].by_hand else ["batch", "instance", "group"]
+    report = compare(methods, backend=backend, fixtures=[path], num_groups=2, timeout=200)
+    found = wrong(report, UNSUPPORTED)
+    expected = ALONE.get((backend, parameter))
+    assert bool(expected) is bool(found)
+    assert all((Verdict.ERROR, True) == (verdict, expected in reason) for _, _, verdict, reason in found)
+    if expected != BOTH:
+        assert {Verdict.PASS} == verdicts(report)["group"]
+
+
+def test_a_device_that_is_not_there_is_unavailable(backend: str) -> None:
+    report = normcheck.compare("layer", backends=[backend], fixtures=["nc"], device="abacus")
+    assert {Verdict.UNAVAILABLE} == {r.verdict for r in report.results if r.backend == backend}
+    assert any("abacus" in (r.reason or "") or "clang" in (r.reason or "") for r in report.results)
+
+
+@pytest.mark.parametrize("name", DEFAULT)
+def test_two_runs_are_the_same_to_the_last_bit(name: str) -> None:
+    runs = [compare("group", fixtures=["odd", "image"], backend=name) for _ in range(2)]
+    first, second = (
+        [(r.case.id, r.output, r.max_abs_diff, r.backward_error) for r in run.results] for run in runs
+    )
+    assert first == second
+
+
+def test_every_method_has_a_backend_that_computes_it() -> None:
+    report = normcheck.compare(backends=["numpy"], fixtures=["nchw"])
+    assert {method.value for method in Method} == set(verdicts(report))

@@ -1,0 +1,25 @@
+"""What is particular to ONNX Runtime."""
+
+from __future__ import annotations
+
+from driver import compare, verdicts
+
+from normcheck.verdict import Verdict
+
+EXACT = {"eps": 2.0**-10, "momentum": 0.25}  # which float32 holds
+
+
+def test_onnxruntime_has_kernels_for_some_dtypes_only() -> None:
+    supported = {Verdict.PASS}
+    refused = {Verdict.UNSUPPORTED}
+    report = compare(backend="onnxruntime", fixtures=["nchw"], dtype="bfloat16")
+    assert verdicts(report) == {"batch": refused, "layer": supported, "instance": refused, "group": refused}
+    report = compare(backend="onnxruntime", fixtures=["nchw"], dtype="float64", **EXACT)
+    assert verdicts(report) == {
+        "batch": supported,
+        "layer": supported,
+        "instance": refused,
+        "group": supported,
+    }
+    report = compare(backend="onnxruntime", fixtures=["mixed"], dtype="float16")
+    assert verdicts(report) == {"batch": supported, "layer": refused, "instance": refused, "group": refused}

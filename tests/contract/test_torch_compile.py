@@ -1,0 +1,29 @@
+"""What is particular to torch.compile."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from driver import compare, wrong
+
+from normcheck.case import Output
+from normcheck.verdict import Verdict
+
+
+def test_the_compiler_compiles_forward_and_backward() -> None:
+    report = compare(["group", "batch"], backend="torch.compile", fixtures=["nchw"], timeout=200)
+    assert [] == wrong(report)
+    assert {Output.GRAD_X, Output.RUNNING_VAR} < {r.output for r in report.results}
+    assert "inductor" == report.environment.backends["torch.compile"]["compiler"]
+
+
+def test_what_cannot_be_compiled_as_a_whole_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "norm.py").write_text(
+        "import torch\n"
+        "def layer(x, weight, bias, *, eps):\n"
+        "    print(x.sum().item())\n"
+        "    return torch.nn.functional.layer_norm(x, x.shape[1:], weight, bias, eps)\n"
+    )
+    target = f"mine=torch.compile:{tmp_path}/norm.py:layer"
+    report = compare("layer", backend=target, fixtures=["nc"], timeout=200)
+    assert {Verdict.ERROR} == {r.verdict for r in report.results}

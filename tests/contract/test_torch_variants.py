@@ -1,0 +1,23 @@
+"""What PyTorch's variants have in common."""
+
+from __future__ import annotations
+
+import pytest
+from driver import compare, wrong
+
+from normcheck.case import Method, Mode, Output
+from normcheck.dtype import DType
+
+FIXTURES = ["nchw", "ncdhw", "nhwc", "odd", "steps", "tracked"]
+
+
+@pytest.mark.parametrize("mode", Mode)
+@pytest.mark.parametrize("backend", ["torch.nn", "torch.channels_last", "torch.decomp"])
+def test_all_methods_outputs_and_groupings_pass(backend: str, mode: Mode) -> None:
+    dtypes = [DType.FLOAT32, DType.FLOAT64]
+    fixtures = FIXTURES[:-2] if backend == "torch.channels_last" else FIXTURES  # the last two have 3 axes
+    report = compare(backend=backend, fixtures=fixtures, mode=mode, dtype=dtypes)
+    assert [] == wrong(report)
+    assert set(Method) == {r.case.method for r in report.results}
+    expected = {o for o in Output if mode is Mode.TRAIN or not o.is_state}
+    assert expected == {r.output for r in report.results}

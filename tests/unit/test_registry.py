@@ -1,0 +1,52 @@
+"""What follows from the registry of backends: extras, words for several backends, what CI runs."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tomllib
+
+import pytest
+from support import CHECKOUT
+
+from normcheck import backends
+from normcheck.backends import BUILTIN, DEFAULT
+
+
+def test_the_extras_are_those_of_the_registry() -> None:
+    """`make docs` writes them."""
+    project = tomllib.loads((CHECKOUT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    found = {name: tuple(needs) for name, needs in project["optional-dependencies"].items() if name != "dev"}
+    assert backends.extras() == found
+
+
+@pytest.mark.parametrize("name", BUILTIN)
+def test_what_says_how_to_install_a_backend_names_an_extra(name: str) -> None:
+    entry = BUILTIN[name]
+    extra = entry.install.partition("[")[2].rstrip("]'")
+    assert extra in backends.extras() or entry.requires == "numpy"
+
+
+@pytest.mark.parametrize("requires", sorted({entry.requires for entry in BUILTIN.values()} - {"haiku"}))
+def test_the_version_that_was_tested_is_written_down(requires: str) -> None:
+    pinned = (
+        (CHECKOUT / "constraints.txt").read_text(encoding="utf-8").replace("tensorflow_cpu", "tensorflow")
+    )
+    assert f"\n{requires}==" in pinned
+
+
+def test_all_are_all_but_those_that_are_run_by_hand() -> None:
+    by_hand = {name for name, entry in BUILTIN.items() if entry.by_hand}
+    assert set(BUILTIN) == {*backends.chosen("all"), *by_hand}
+    assert set(DEFAULT) < set(backends.chosen("all"))
+
+
+def test_scripts_get_names_one_a_line() -> None:
+    command = [sys.executable, "-m", "normcheck.backends", "default, mlx"]
+    assert [*DEFAULT, "mlx"] == subprocess.check_output(command, text=True).split()
+
+
+def test_ci_and_make_name_no_backend() -> None:
+    for path in ("Makefile", ".ci/run"):
+        words = (CHECKOUT / path).read_text(encoding="utf-8").replace(",", " ").split()
+        assert not set(BUILTIN) - {"torch", "jax"} & set(words), path
