@@ -8,6 +8,7 @@ from typing import Any
 
 from normcheck.answer import Answer
 from normcheck.backends._base import Task
+from normcheck.case import Case
 from normcheck.data import to_data
 from normcheck.dtypes import untagged
 from normcheck.errors import TargetError
@@ -106,9 +107,7 @@ class WorkerClient:
 
     def _exchange(self, process: WorkerProcess, question: Question) -> Answer:
         self._number += 1
-        case = question.case
-        spelled = {"case": case.id, **to_data(case)}
-        task = {name: spelled[name] for name in Task._fields}
+        task = task_of(question.case)._asdict()
         deadline = time.monotonic() + self.timeout
         try:
             process.socket.settimeout(self.timeout)
@@ -123,7 +122,7 @@ class WorkerClient:
         if header.get("kind") != "result" or header.get("number") != self._number:
             raise _DeadError(Verdict.ERROR, "answered with nonsense instead of a result")
         try:
-            return _answer(header, outputs, process.printed())
+            return answer_of(header, outputs, process.printed())
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise _DeadError(Verdict.ERROR, f"answered with nonsense: {error!r}") from None
 
@@ -144,7 +143,14 @@ class WorkerClient:
             raise _DeadError(Verdict.CRASH, reason) from None
 
 
-def _answer(header: Mapping[str, Any], outputs: Mapping[str, frames.Tagged], printed: str) -> Answer:
+def task_of(case: Case) -> Task:
+    """A case as a worker gets it."""
+    spelled = {"case": case.id, **to_data(case)}
+    return Task(**{name: spelled[name] for name in Task._fields})
+
+
+def answer_of(header: Mapping[str, Any], outputs: Mapping[str, frames.Tagged], printed: str) -> Answer:
+    """The answer that a worker's reply is; an exception where it is nonsense."""
     status = header["status"]
     if status == "unsupported":
         return Answer(verdict=Verdict.UNSUPPORTED, reason=str(header["message"]), stderr=printed)

@@ -10,7 +10,7 @@ import queue
 import socket
 import sys
 import threading
-from typing import Any, Dict
+from typing import Any, Dict, Iterable, Tuple
 
 from normcheck.backends._base import Backend, Tagged, Task, UnavailableError
 from normcheck.worker import frames, target
@@ -18,9 +18,11 @@ from normcheck.worker.compute import Worker
 from normcheck.worker.offers import offers
 
 
-def _serve(sock: socket.socket, directory: str, spec: Dict[str, Any]) -> None:
-    inbox: queue.SimpleQueue[Any] = queue.SimpleQueue()
-    threading.Thread(target=_listen, args=(sock, directory, inbox), daemon=True).start()
+Request = Tuple[Dict[str, Any], Dict[str, Tagged]]  # a frame: its header and its arrays
+
+
+def serve(sock: socket.socket, directory: str, spec: Dict[str, Any], requests: Iterable[Request]) -> None:
+    """Say what the backend of ``spec`` is, and answer ``requests``, all through ``sock``."""
     try:
         backend = _adapter(spec)
         environment = backend.environment()
@@ -41,9 +43,8 @@ def _serve(sock: socket.socket, directory: str, spec: Dict[str, Any]) -> None:
             return
         frames.send(sock, {"kind": "loaded"})
     worker = Worker(backend, own)
-    while True:
-        header, inputs = inbox.get()
-        reply = _answer(worker, Task(**header["task"]), inputs)
+    for header, inputs in requests:
+        reply = answer(worker, Task(**header["task"]), inputs)
         _flush()
         outputs = reply.pop("outputs", {})
         frames.send(
@@ -58,7 +59,8 @@ def _adapter(spec: Dict[str, Any]) -> Backend:
     return adapter
 
 
-def _answer(worker: Worker, task: Task, inputs: Dict[str, Tagged]) -> Dict[str, Any]:
+def answer(worker: Worker, task: Task, inputs: Dict[str, Tagged]) -> Dict[str, Any]:
+    """The worker's reply to ``task``, whatever the user's code raises."""
     try:
         return worker.compute(task, inputs)
     except KeyboardInterrupt:
@@ -92,5 +94,7 @@ def main() -> None:
     descriptor, directory, spec = int(sys.argv[1]), sys.argv[2], json.loads(sys.argv[3])
     os.set_inheritable(descriptor, False)
     sys.argv[:] = ["normcheck-worker"]
+    inbox: queue.SimpleQueue[Any] = queue.SimpleQueue()
     with socket.socket(fileno=descriptor) as sock:
-        _serve(sock, directory, spec)
+        threading.Thread(target=_listen, args=(sock, directory, inbox), daemon=True).start()
+        serve(sock, directory, spec, iter(inbox.get, None))
