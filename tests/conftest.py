@@ -19,7 +19,7 @@ from support import (
     strict_json,
 )
 
-from normcheck import backends
+from normcheck import backends, cli
 
 
 def pytest_configure() -> None:
@@ -36,6 +36,22 @@ def run(tmp_path: Path) -> Callable[..., Completed]:
         return run_normcheck(*arguments, cwd=cwd, **environment)
 
     return run
+
+
+@pytest.fixture
+def invoke(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Callable[..., Completed]:
+    """The command in this process, in the test's own directory: for what is decided before any worker starts."""
+    monkeypatch.chdir(tmp_path)
+
+    def invoke(*arguments: object) -> Completed:
+        with pytest.raises(SystemExit) as ended:
+            cli.main([str(argument) for argument in arguments])
+        out, err = capsys.readouterr()
+        return Completed(arguments, ended.value.code, out, err)
+
+    return invoke
 
 
 @pytest.fixture(scope="session")

@@ -48,6 +48,16 @@ def required_backends() -> list[str]:
     return list(backends.chosen(os.environ.get(REQUIRE_BACKENDS, "")))
 
 
+def refused(done: Completed, code: int) -> str:
+    """The one line that an error is."""
+    assert (code, "") == (done.returncode, done.stdout), done.stderr
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("normcheck: ")
+    assert "Traceback" not in line
+    assert "\x1b" not in line
+    return line
+
+
 def strict_json(text: str) -> Any:
     """Parse JSON that has no NaN, Infinity or repeated key."""
 

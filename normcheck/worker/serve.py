@@ -17,7 +17,6 @@ from normcheck.worker import frames, target
 from normcheck.worker.compute import Worker
 from normcheck.worker.offers import offers
 
-
 Request = Tuple[Dict[str, Any], Dict[str, Tagged]]  # a frame: its header and its arrays
 
 

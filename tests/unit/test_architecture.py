@@ -7,7 +7,8 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -63,12 +64,9 @@ def _imports(nodes: Sequence[ast.AST], module: str, *, top_only: bool) -> Iterat
             yield from _imports(list(ast.iter_child_nodes(node)), module, top_only=top_only)
 
 
+@cache
 def imported_by(name: str, *, top_only: bool = False) -> set[str]:
     return imports(SOURCES[name].read_text(), name, top_only=top_only)
-
-
-def root(name: str) -> str:
-    return name.partition(".")[0]
 
 
 def frameworks_of(name: str) -> set[str]:
@@ -79,65 +77,80 @@ def frameworks_of(name: str) -> set[str]:
     return own.union(*(frameworks_of(other) for other in imported_by(name) & {*ADAPTERS, *SHARED} if own))
 
 
-@pytest.mark.parametrize("name", SOURCES)
-def test_a_framework_is_imported_by_its_own_adapter_alone(name: str) -> None:
-    assert set() == {root(other) for other in imported_by(name)} & (FRAMEWORKS - frameworks_of(name))
+def offenders(modules: Iterable[str], rule: Callable[[str], set[str]]) -> dict[str, set[str]]:
+    """The modules that break a rule, each with what ``rule`` finds in it."""
+    return {name: found for name in modules if (found := rule(name))}
 
 
-@pytest.mark.parametrize("name", SOURCES)
-def test_an_adapter_is_imported_by_name_by_others_alone(name: str) -> None:
+def roots(names: Iterable[str]) -> set[str]:
+    return {name.partition(".")[0] for name in names}
+
+
+def test_a_framework_is_imported_by_its_own_adapter_alone() -> None:
+    found = offenders(SOURCES, lambda name: roots(imported_by(name)) & (FRAMEWORKS - frameworks_of(name)))
+    assert {} == found
+
+
+def test_an_adapter_is_imported_by_name_by_others_alone() -> None:
     """The registry has strings; the worker imports one of them when it is told which."""
-    if not name.startswith("normcheck.backends."):
-        assert set() == imported_by(name) & ADAPTERS
+    outside = [name for name in SOURCES if not name.startswith("normcheck.backends.")]
+    assert {} == offenders(outside, lambda name: imported_by(name) & ADAPTERS)
 
 
-@pytest.mark.parametrize("name", SOURCES)
-def test_rich_is_for_the_terminal(name: str) -> None:
-    if not name.startswith(RICH) or name in NO_RICH:
-        assert "rich" not in {root(other) for other in imported_by(name)}
+def test_rich_is_for_the_terminal() -> None:
+    plain = [name for name in SOURCES if not name.startswith(RICH) or name in NO_RICH]
+    assert {} == offenders(plain, lambda name: roots(imported_by(name)) & {"rich"})
 
 
-@pytest.mark.parametrize("name", BELOW_THE_WALL)
-def test_a_worker_needs_the_standard_library_numpy_and_its_framework(name: str) -> None:
-    foreign = {root(other) for other in imported_by(name, top_only=True)} - sys.stdlib_module_names
-    assert set() == foreign - {"normcheck", "numpy"} - frameworks_of(name)
+def test_a_worker_needs_the_standard_library_numpy_and_its_framework() -> None:
+    known = {"normcheck", "numpy", *sys.stdlib_module_names}
+    found = offenders(
+        BELOW_THE_WALL, lambda name: roots(imported_by(name, top_only=True)) - known - frameworks_of(name)
+    )
+    assert {} == found
 
 
-@pytest.mark.parametrize("name", BELOW_THE_WALL)
-def test_a_worker_imports_child_side_modules_alone(name: str) -> None:
-    ours = {other for other in imported_by(name) if root(other) == "normcheck"}
-    assert set() == ours - set(BELOW_THE_WALL)
+def test_a_worker_imports_child_side_modules_alone() -> None:
+    above = set(SOURCES) - set(BELOW_THE_WALL)
+    assert {} == offenders(BELOW_THE_WALL, lambda name: imported_by(name) & above)
 
 
-@pytest.mark.parametrize("name", BELOW_THE_WALL)
-def test_a_worker_runs_under_python_3_9(name: str) -> None:
-    source = SOURCES[name].read_text()
+def newer_than_python_3_9(source: str, module: str) -> set[str]:
+    """What a module has that Python 3.9 does not; SyntaxError where that is its grammar."""
     tree = ast.parse(source, feature_version=(3, 9))
-    if tree.body[1:]:
-        assert "from __future__ import annotations" in source
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Call):
-            assert "strict" not in {word.arg for word in node.keywords}, (
-                f"zip(strict=) is of 3.10: line {node.lineno}"
-            )
-            assert not {"slots", "kw_only"} & {word.arg for word in node.keywords}, (
-                f"of 3.10: line {node.lineno}"
-            )
-    assert not {"tomllib", "enum.StrEnum"} & imported_by(name)
+    found = {"tomllib", "enum.StrEnum"} & imports(source, module)
+    if tree.body[1:] and "from __future__ import annotations" not in source:
+        found.add("annotations that are evaluated")
+    calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call)]
+    keywords = {(word.arg, node.lineno) for node in calls for word in node.keywords}
+    return found | {f"{arg}= in line {at}" for arg, at in keywords if arg in {"strict", "slots", "kw_only"}}
+
+
+def test_a_worker_runs_under_python_3_9() -> None:
+    found = offenders(BELOW_THE_WALL, lambda name: newer_than_python_3_9(SOURCES[name].read_text(), name))
+    assert {} == found
+
+
+def test_what_is_newer_than_python_3_9_is_seen() -> None:
+    future = "from __future__ import annotations\n"
+    assert set() == newer_than_python_3_9(f"{future}zip(a, b)\n", "m")
+    assert {"strict= in line 2"} == newer_than_python_3_9(f"{future}zip(a, b, strict=True)\n", "m")
+    assert {"slots= in line 2"} == newer_than_python_3_9(f"{future}dataclass(slots=True)\n", "m")
+    assert {"tomllib"} == newer_than_python_3_9(f"{future}import tomllib\n", "m")
+    assert {"annotations that are evaluated"} == newer_than_python_3_9("a = 1\nb = 2\n", "m")
+    with pytest.raises(SyntaxError):
+        newer_than_python_3_9(f"{future}match a:\n    case 1: pass\n", "m")
 
 
 def test_nothing_heavy_is_imported_before_the_workers_are_started() -> None:
-    found = {
-        name: {root(other) for other in imported_by(f"normcheck.{name}", top_only=True)} - {"normcheck"}
-        for name in EARLY
-        if name not in {"methods.partition", "methods.tiles"}
-    }
-    assert {} == {name: foreign for name, foreign in found.items() if foreign - sys.stdlib_module_names}
+    known = {"normcheck", *sys.stdlib_module_names}
+    early = [f"normcheck.{name}" for name in EARLY if name not in {"methods.partition", "methods.tiles"}]
+    assert {} == offenders(early, lambda name: roots(imported_by(name, top_only=True)) - known)
 
 
 def test_no_module_imports_the_package_as_a_whole() -> None:
     """It stands above them all: its names are those of the public API."""
-    assert [] == [name for name in SOURCES if "normcheck" in imported_by(name)]
+    assert {} == offenders(SOURCES, lambda name: imported_by(name) & {"normcheck"})
 
 
 def lint_imports(cwd: Path) -> subprocess.CompletedProcess[str]:
@@ -184,3 +197,8 @@ except ImportError:
 """
     assert {"a.b", "c", "typing", "e", "g", "h.i"} == imports(source, "m")
     assert {"a.b", "c", "typing", "g", "h.i"} <= imports(source, "m", top_only=True)
+
+
+def test_an_offender_is_named_with_what_it_breaks() -> None:
+    found = {"a": {"torch"}, "b": set()}
+    assert {"a": {"torch"}} == offenders(found, lambda name: found[name])

@@ -31,7 +31,14 @@ CASE = Case(
 )
 READY = {"kind": "ready", "environment": {"version": "1"}}
 NOTHING: dict[str, Any] = {"problems": {}, "errors": {}, "absent": [], "changed": []}
-OK = {"kind": "result", "number": 1, "status": "ok", "seconds": 0.5, "nondeterministic": [], "overwritten": []}
+OK = {
+    "kind": "result",
+    "number": 1,
+    "status": "ok",
+    "seconds": 0.5,
+    "nondeterministic": [],
+    "overwritten": [],
+}
 OK |= NOTHING
 Y = {"y": ("float32", X)}
 Said = dict[str, Any] | bytes

@@ -288,9 +288,7 @@ GRADIENTS = ["grad_x", "grad_weight", "grad_bias"]
 
 def gradient_reply(backend: Backend) -> dict[str, Any]:
     function = lambda x, weight, bias, *, eps: x  # noqa: E731
-    return Worker(backend, function).compute(
-        task(outputs=("y", *GRADIENTS)), inputs(grad_y=np.ones((2, 3)))
-    )
+    return Worker(backend, function).compute(task(outputs=("y", *GRADIENTS)), inputs(grad_y=np.ones((2, 3))))
 
 
 def test_gradients_that_the_host_does_not_have_are_absent() -> None:

@@ -1,4 +1,4 @@
-"""What a worker says through its socket: what it is, why it cannot be used, what is wrong with a target, its replies."""
+"""What a worker says through its socket: what it is, why it or a target cannot be used, and its replies."""
 
 from __future__ import annotations
 
