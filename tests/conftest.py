@@ -10,6 +10,8 @@ from typing import Any
 
 import jsonschema
 import pytest
+import scheduling
+from in_process import without_processes
 from support import (
     REQUIRE_BACKENDS,
     Completed,
@@ -22,10 +24,19 @@ from support import (
 from normcheck import backends, cli
 
 
-def pytest_configure() -> None:
+def pytest_configure(config: pytest.Config) -> None:
     """A name that is no backend's would require nothing, silently."""
+    config.pluginmanager.register(scheduling.Scheduling())
     if unknown := set(required_backends()) - set(backends.BUILTIN):
         raise pytest.UsageError(f"{REQUIRE_BACKENDS}: unknown backend {', '.join(sorted(unknown))}")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """In the order in which they are to start; a worker says which of them share a run."""
+    items.sort(key=scheduling.rank)
+    if (file := getattr(config, "workerinput", {}).get(scheduling.KEY)) is not None:
+        scheduling.write_groups(items, file)
 
 
 @pytest.fixture
@@ -42,10 +53,11 @@ def run(tmp_path: Path) -> Callable[..., Completed]:
 def invoke(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> Callable[..., Completed]:
-    """The command in this process, in the test's own directory: for what is decided before any worker starts."""
-    monkeypatch.chdir(tmp_path)
+    """The command in this process, and its workers too: ``run`` without the cost of processes."""
+    without_processes(monkeypatch)
 
-    def invoke(*arguments: object) -> Completed:
+    def invoke(*arguments: object, cwd: Path = tmp_path) -> Completed:
+        monkeypatch.chdir(cwd)
         with pytest.raises(SystemExit) as ended:
             cli.main([str(argument) for argument in arguments])
         out, err = capsys.readouterr()

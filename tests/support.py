@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +47,11 @@ def require_backend(name: str) -> None:
 def required_backends() -> list[str]:
     """The names in NORMCHECK_REQUIRE_BACKENDS, a comma-separated list; ``all`` is what CI runs."""
     return list(backends.chosen(os.environ.get(REQUIRE_BACKENDS, "")))
+
+
+def in_one_place(run: str, values: Iterable[Any]) -> list[Any]:
+    """Parameters; the tests of each share a run, which is made once on one worker."""
+    return [pytest.param(value, marks=pytest.mark.xdist_group(f"{run} {value}")) for value in values]
 
 
 def refused(done: Completed, code: int) -> str:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import pytest
 from driver import compare, verdicts
+from support import in_one_place
 
 import normcheck
 from normcheck.case import Method, Output
 from normcheck.errors import ParameterError
 from normcheck.verdict import Verdict
 
+pytestmark = pytest.mark.usefixtures("kept_workers")
 RAISES = Verdict.UNSUPPORTED  # the worker calls it all the same: a refusal that does not come is an ERROR
 NOTHING = Verdict.INCONCLUSIVE  # the right shape and dtype, but not one number to compare
 VALUE = Verdict.PASS
@@ -25,7 +27,7 @@ STATED: dict[tuple[str, Method], dict[str, Verdict]] = {
 }
 
 
-@pytest.mark.parametrize("backend", ["numpy", "torch", "jax"])
+@pytest.mark.parametrize("backend", in_one_place("degenerate", ["numpy", "torch", "jax"]))
 def test_degenerate_input_gives_what_is_stated(backend: str) -> None:
     report = compare(fixtures=["n-1", "empty-batch"], backend=backend)
     found: dict[tuple[str, Method], set[Verdict]] = {}
@@ -35,7 +37,7 @@ def test_degenerate_input_gives_what_is_stated(backend: str) -> None:
     assert {key: {stated[backend]} for key, stated in STATED.items()} == found
 
 
-@pytest.mark.parametrize("backend", ["numpy", "torch", "jax"])
+@pytest.mark.parametrize("backend", in_one_place("degenerate", ["numpy", "torch", "jax"]))
 def test_the_gradients_of_an_empty_batch_are_zeros_of_the_parameters_shape(backend: str) -> None:
     report = compare(["layer", "group"], fixtures=["empty-batch"], backend=backend)
     sums = [r for r in report.results if r.output in {Output.GRAD_WEIGHT, Output.GRAD_BIAS}]

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from driver import compare, verdicts, wrong
-from support import require_backend
+from support import in_one_place, require_backend
 
 import normcheck
 from normcheck.backends import BUILTIN, DEFAULT
@@ -16,6 +16,7 @@ from normcheck.report import EXPECTED, Report
 from normcheck.run.probe import BackendStatus, probe_backends
 from normcheck.verdict import Verdict
 
+pytestmark = pytest.mark.usefixtures("kept_workers")
 SMALL = (
     "nc",
     "nchw",
@@ -39,7 +40,7 @@ ALONE = {  # what raises where one parameter is given without the other
 }
 
 
-@pytest.fixture(scope="module", params=BUILTIN)
+@pytest.fixture(scope="module", params=in_one_place("every backend:", BUILTIN))
 def backend(request: pytest.FixtureRequest) -> str:
     name: str = request.param
     require_backend(name)
@@ -142,7 +143,7 @@ def test_a_device_that_is_not_there_is_unavailable(backend: str) -> None:
     assert any("abacus" in (r.reason or "") or "clang" in (r.reason or "") for r in report.results)
 
 
-@pytest.mark.parametrize("name", DEFAULT)
+@pytest.mark.parametrize("name", in_one_place("every backend:", DEFAULT))
 def test_two_runs_are_the_same_to_the_last_bit(name: str) -> None:
     runs = [compare("group", fixtures=["odd", "image"], backend=name) for _ in range(2)]
     first, second = (

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import pytest
 from driver import compare, wrong
-from support import require_backend
+from support import in_one_place, require_backend
 
 from normcheck.case import Method, Mode, Output
 from normcheck.verdict import Verdict
 
+pytestmark = pytest.mark.usefixtures("kept_workers")
 STABLE = (
     "flax.linen[use_fast_variance=False]",
     "flax.nnx[use_fast_variance=False]",
@@ -20,7 +21,7 @@ STABLE = (
 SMALL = ("nc", "nchw", "nhwc", "odd", "documents")  # no offsets: what E[x²]-E[x]² gets right too
 
 
-@pytest.fixture(scope="module", params=STABLE)
+@pytest.fixture(scope="module", params=in_one_place("stable", STABLE))
 def backend(request: pytest.FixtureRequest) -> str:
     name: str = request.param
     require_backend(name.partition("[")[0])

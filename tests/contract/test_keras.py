@@ -8,13 +8,14 @@ from typing import Any
 
 import pytest
 from driver import compare, wrong
-from support import Completed, require_backend
+from support import Completed, in_one_place, require_backend
 
 from normcheck import backends
 from normcheck.backends import BUILTIN
 from normcheck.case import Output
 from normcheck.dtype import DType
 
+pytestmark = pytest.mark.usefixtures("kept_workers")
 SOUND = ("jax", "tensorflow")  # whose variance is that of the deviations
 
 
@@ -65,7 +66,7 @@ def function(x, weight, bias, *, eps, num_groups):
 """
 
 
-@pytest.fixture(params=UNDER)
+@pytest.fixture(params=in_one_place("keras on", UNDER))
 def under(request: pytest.FixtureRequest) -> str:
     require_backend("keras")
     reason = backends.missing("keras", {"backend": request.param})

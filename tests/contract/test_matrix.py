@@ -11,6 +11,8 @@ from normcheck.backends import BUILTIN, missing
 from normcheck.reports.listing import matrix_row, why_not
 from normcheck.run.probe import BackendStatus, probe_backends
 
+pytestmark = pytest.mark.xdist_group("matrix")  # a run is shared
+
 
 @pytest.fixture(scope="module")
 def found() -> dict[str, BackendStatus]:

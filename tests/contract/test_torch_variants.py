@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import pytest
 from driver import compare, wrong
+from support import in_one_place
 
 from normcheck.case import Method, Mode, Output
 from normcheck.dtype import DType
 
+pytestmark = pytest.mark.usefixtures("kept_workers")
 FIXTURES = ["nchw", "ncdhw", "nhwc", "odd", "steps", "tracked"]
 
 
 @pytest.mark.parametrize("mode", Mode)
-@pytest.mark.parametrize("backend", ["torch.nn", "torch.channels_last", "torch.decomp"])
+@pytest.mark.parametrize(
+    "backend", in_one_place("variant", ["torch.nn", "torch.channels_last", "torch.decomp"])
+)
 def test_all_methods_outputs_and_groupings_pass(backend: str, mode: Mode) -> None:
     dtypes = [DType.FLOAT32, DType.FLOAT64]
     fixtures = FIXTURES[:-2] if backend == "torch.channels_last" else FIXTURES  # the last two have 3 axes

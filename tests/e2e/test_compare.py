@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import json
 import os
 import re
 import signal
@@ -20,6 +19,7 @@ from support import Completed, run_normcheck
 from normcheck import fixtures
 from normcheck.backends import DEFAULT
 
+shares_group_run = pytest.mark.xdist_group("group run")
 QUICK = ["compare", "--method", "layer", "--fixture", "nc", "--backend", "numpy", "--no-gradients"]
 
 
@@ -49,6 +49,7 @@ def y_of(report: dict[str, Any], part: str = "results") -> list[dict[str, Any]]:
 # --- the main job ------------------------------------------------------------------------------------------
 
 
+@shares_group_run
 def test_group_norm_passes_on_every_framework(group_run: Completed, group_report: dict[str, Any]) -> None:
     assert (0, "") == (group_run.returncode, group_run.stderr)
     assert {"pass"} == {row["verdict"] for row in group_report["results"]}
@@ -57,6 +58,7 @@ def test_group_norm_passes_on_every_framework(group_run: Completed, group_report
     assert list(DEFAULT) == list(group_report["environment"]["backends"])
 
 
+@shares_group_run
 def test_every_core_case_is_compared_on_every_framework(group_report: dict[str, Any]) -> None:
     cases = {row["case"] for row in group_report["results"]}
     core = [fixture for fixture in fixtures.select(["core"]) if "group" in (fixture.methods or {})]
@@ -68,6 +70,7 @@ def test_every_core_case_is_compared_on_every_framework(group_report: dict[str, 
     assert group_report["summary"]["cases"] == len(cases)
 
 
+@shares_group_run
 def test_every_two_frameworks_are_within_a_millionth_on_the_documents(group_report: dict[str, Any]) -> None:
     found = [pair for pair in y_of(group_report, "pairs") if "/documents/" in pair["case"]]
     cases = {pair["case"] for pair in found}
@@ -77,6 +80,7 @@ def test_every_two_frameworks_are_within_a_millionth_on_the_documents(group_repo
     assert [] == [pair for pair in found if not pair["max_abs_diff"] < 1e-6]
 
 
+@shares_group_run
 def test_the_counts_of_the_summary_add_up(group_report: dict[str, Any]) -> None:
     summary = dict(group_report["summary"])
     summary.pop("verdict")
@@ -189,337 +193,30 @@ def test_a_reader_that_hangs_up_is_no_error(tmp_path: Path) -> None:
     assert ("{", "") == (done.stdout, done.stderr)
 
 
-# --- the documents' printed numbers ------------------------------------------------------------------------
+# --- implementations of one's own ---------------------------------------------------------------------------
 
-
-def changed_digit(value: str, position: int) -> str:
-    """``value`` with its last digit (position -1), the one before it (-2) and so on turned by five."""
-    digits = [i for i, character in enumerate(value) if character.isdigit()]
-    at = digits[position]
-    return value[:at] + str((int(value[at]) + 5) % 10) + value[at + 1 :]
-
-
-def tampered(
-    folder: Path, method: str, dtype: str, index: tuple[int, ...], change: Callable[[str], str]
-) -> Path:
-    """A copy of the documents with one of its printed values changed."""
-    data = json.loads((fixtures.directory() / "documents.json").read_text())
-    (entry,) = [e for e in data["expected"] if (e["method"], e["dtype"]) == (method, dtype)]
-    row = entry["y"]
-    for i in index[:-1]:
-        row = row[i]
-    before = row[index[-1]]
-    row[index[-1]] = change(before)
-    assert row[index[-1]] != before
-    (folder / "documents.json").write_text(json.dumps(data))
-    return folder / "documents.json"
-
-
-PLACES = [(0, 0, 0, 0), (0, 1, 1, 0), (1, 2, 1, 1)]
-
-
-@pytest.mark.parametrize(
-    "position", [-1, -2, -4, 0], ids=["the last digit", "the last but one", "a middle one", "the first"]
-)
-@pytest.mark.parametrize(
-    ("method", "dtype", "index"),
-    [
-        ("batch", "float64", PLACES[0]),
-        ("layer", "float64", PLACES[2]),
-        ("batch", "float32", PLACES[1]),
-        ("layer", "float32", PLACES[2]),
-    ],
-)
-def test_one_changed_digit_of_the_document_fails(
-    run: Callable[..., Completed],
-    parsed: Any,
-    tmp_path: Path,
-    method: str,
-    dtype: str,
-    index: tuple[int, ...],
-    position: int,
-) -> None:
-    path = tampered(tmp_path, method, dtype, index, lambda value: changed_digit(value, position))
-    done = run(
-        "compare",
-        "--fixture",
-        path,
-        "--backend",
-        "numpy",
-        "--dtype",
-        dtype,
-        "--no-gradients",
-        "--format",
-        "json",
-    )
-    assert 1 == done.returncode
-    wrong = [row for row in parsed(done.stdout)["results"] if row["verdict"] != "pass"]
-    assert [("expected", "fail", method, list(index))] == [
-        (row["backend"], row["verdict"], row["method"], row["worst"]["index"]) for row in wrong
-    ]
-
-
-@pytest.mark.parametrize("method", ["batch", "layer"])
-@pytest.mark.parametrize("step", [1, -1], ids=["one up", "one down"])
-def test_the_last_of_eight_digits_off_by_one_fails(
-    run: Callable[..., Completed], tmp_path: Path, method: str, step: int
-) -> None:
-    def change(value: str) -> str:
-        return f"{float(value) + step * 1e-8:.8f}"
-
-    path = tampered(tmp_path, method, "float64", PLACES[0], change)
-    done = run("compare", "--fixture", path, "--backend", "numpy", "--dtype", "float64", "--no-gradients")
-    assert 1 == done.returncode
-    assert "more than half a unit of the last printed decimal" in done.stdout
-
-
-def test_an_unchanged_copy_of_the_document_passes(
-    run: Callable[..., Completed], tmp_path: Path, parsed: Any
-) -> None:
-    (tmp_path / "documents.json").write_bytes((fixtures.directory() / "documents.json").read_bytes())
-    dtypes = ["--dtype", "float32", "--dtype", "float64"]
-    done = run("compare", "--fixture", "./documents.json", "--backend", "numpy", *dtypes, "--format", "json")
-    assert 0 == done.returncode
-    stated = [row for row in parsed(done.stdout)["results"] if row["backend"] == "expected"]
-    assert ["pass"] * 4 == [row["verdict"] for row in stated]
-
-
-# --- honest implementations of one's own -------------------------------------------------------------------
-
-NUMPY = """
-import numpy as np
-
-def group(x, weight, bias, *, eps, groups):
-    y = np.empty_like(x)
-    for g in groups:
-        part = x[:, g]
-        axes = tuple(range(1, x.ndim))
-        d = part - part.mean(axes, keepdims=True)
-        y[:, g] = d / np.sqrt((d * d).mean(axes, keepdims=True) + x.dtype.type(eps))
-    shape = (1, -1) + (1,) * (x.ndim - 2)
-    return y * (1 if weight is None else weight.reshape(shape)) + (0 if bias is None else bias.reshape(shape))
-
-def batch(x, weight, bias, *, eps, momentum, training, running_mean, running_var):
-    axes = (0, *range(2, x.ndim))
-    shape = (1, -1) + (1,) * (x.ndim - 2)
-    mean, var, n = running_mean, running_var, x.size // x.shape[1]
-    if training:
-        mean = x.mean(axes)
-        var = np.square(x - mean.reshape(shape)).mean(axes)
-        m = x.dtype.type(momentum)
-        running_mean = (1 - m) * running_mean + m * mean
-        running_var = (1 - m) * running_var + m * var * x.dtype.type(n / (n - 1))
-    y = (x - mean.reshape(shape)) / np.sqrt(var.reshape(shape) + x.dtype.type(eps))
-    y = y * (1 if weight is None else weight.reshape(shape)) + (0 if bias is None else bias.reshape(shape))
-    return y.astype(x.dtype), running_mean, running_var
-"""
-
-TORCH = """
+OWN = """
 import torch
 
-def layer(x, weight, bias, *, eps, normalized_ndim):
-    return torch.nn.functional.layer_norm(x, x.shape[-normalized_ndim:], weight, bias, eps)
-
-def group(x, weight, bias, *, eps, num_groups):
-    return torch.nn.functional.group_norm(x, num_groups, weight, bias, eps)
-
-group_module = torch.nn.GroupNorm(4, 8)
-layer_module = torch.nn.LayerNorm([8, 5, 7])
-batch_module = torch.nn.BatchNorm2d(8)
-instance_module = torch.nn.InstanceNorm2d(8, affine=True)
-"""
-
-JAX = """
-import jax.numpy as jnp
-
-def layer(x, weight, bias, *, eps):
-    rows = x.reshape(len(x), -1)
-    d = rows - rows.mean(1, keepdims=True)
-    y = (d / jnp.sqrt(jnp.square(d).mean(1, keepdims=True) + eps)).reshape(x.shape)
-    return y * (1 if weight is None else weight) + (0 if bias is None else bias)
+right = torch.nn.GroupNorm(4, 8)
+wrong = torch.nn.GroupNorm(4, 8, eps=1e-3)
 """
 
 
-def own_results(
-    run: Callable[..., Completed], parsed: Any, tmp_path: Path, source: str, target: str, *options: str
-) -> list[dict[str, Any]]:
-    """The results of one's own implementation; the run must be a pass."""
+def test_ones_own_modules_are_judged_with_their_gradients(
+    run: Callable[..., Completed], parsed: Any, requires: Callable[[str], None], tmp_path: Path
+) -> None:
+    """Named by a module's path, and by a file's."""
+    requires("torch")
     (tmp_path / "norms").mkdir()
     (tmp_path / "norms" / "__init__.py").write_text("")
-    (tmp_path / "norms" / "own.py").write_text(source)
-    done = run("compare", "--backend", f"mine={target}", "--format", "json", *options)
-    results = [row for row in parsed(done.stdout)["results"] if row["backend"] == "mine"]
-    assert [] == [(row["case"], row["output"], row["reason"]) for row in results if row["verdict"] != "pass"]
-    assert 0 == done.returncode
-    assert results
-    return results
-
-
-@pytest.mark.parametrize("place", ["norms/own.py", "norms.own"], ids=["by file", "by module"])
-def test_ones_own_numpy_function_passes(run: Any, parsed: Any, tmp_path: Path, place: str) -> None:
-    options = ["--method", "group", "--fixture", "nchw", "--fixture", "odd", "--fixture", "documents"]
-    assert {"y"} == {
-        row["output"] for row in own_results(run, parsed, tmp_path, NUMPY, f"numpy:{place}:group", *options)
-    }
-
-
-@pytest.mark.parametrize("mode", ["train", "eval"])
-def test_ones_own_numpy_batch_norm_passes_with_its_running_statistics(
-    run: Any, parsed: Any, tmp_path: Path, mode: str
-) -> None:
-    options = [
-        "--method",
-        "batch",
-        "--fixture",
-        "nchw",
-        "--mode",
-        mode,
-        "--dtype",
-        "float32",
-        "--dtype",
-        "float64",
-    ]
-    results = own_results(run, parsed, tmp_path, NUMPY, "numpy:norms/own.py:batch", *options)
-    expected = {"train": {"y", "running_mean", "running_var"}, "eval": {"y"}}[mode]
-    assert expected == {row["output"] for row in results}
-
-
-@pytest.mark.parametrize(
-    ("place", "attribute", "method"),
-    [
-        *(("norms/own.py", method, method) for method in ("layer", "group")),
-        *(("norms/own.py", f"{method}_module", method) for method in ("group", "layer", "batch", "instance")),
-        ("norms.own", "group_module", "group"),
-    ],
-)
-def test_ones_own_torch_function_or_module_passes_with_its_gradients(
-    run: Any,
-    parsed: Any,
-    requires: Callable[[str], None],
-    tmp_path: Path,
-    place: str,
-    attribute: str,
-    method: str,
-) -> None:
-    requires("torch")
-    options = [
-        "--method",
-        method,
-        "--fixture",
-        "nchw",
-        *(["--normalized-ndim", "3"] if method == "layer" else []),
-    ]
-    results = own_results(run, parsed, tmp_path, TORCH, f"torch:{place}:{attribute}", *options)
-    assert {"y", "grad_x", "grad_weight", "grad_bias"} <= {row["output"] for row in results}
-
-
-def test_ones_own_jax_function_passes_with_its_gradients(
-    run: Any, parsed: Any, requires: Any, tmp_path: Path
-) -> None:
-    requires("jax")
-    results = own_results(
-        run, parsed, tmp_path, JAX, "jax:norms/own.py:layer", "--method", "layer", "--fixture", "nc"
-    )
-    assert {"y", "grad_x", "grad_weight", "grad_bias"} == {row["output"] for row in results}
-
-
-def test_a_torch_module_with_another_eps_fails(
-    run: Callable[..., Completed], requires: Any, tmp_path: Path
-) -> None:
-    requires("torch")
-    (tmp_path / "own.py").write_text("import torch\nnorm = torch.nn.GroupNorm(4, 8, eps=1e-3)\n")
-    done = run("compare", "--backend", "mine=torch:own.py:norm", "--method", "group", "--fixture", "nchw")
-    assert 1 == done.returncode
-    assert "✗ FAIL" in done.stdout
-
-
-# --- what the numbers decide -------------------------------------------------------------------------------
-
-
-def test_the_users_own_bound_is_used_and_said(run: Callable[..., Completed], parsed: Any) -> None:
-    done = run(*QUICK, "--max-backward-error", "0.001", "--format", "json")
-    (row,) = parsed(done.stdout)["results"]
-    assert 0.001 == row["allowed"]
-    assert row["verdict"] in {"loose", "fail"}
-    assert "--max-backward-error 0.001" in row["reason"]
-
-
-def test_strict_turns_loose_into_fail(run: Callable[..., Completed], parsed: Any) -> None:
-    options = [*QUICK, "--max-backward-error", "0.001", "--format", "json"]
-    loose, strict = run(*options), run(*options, "--strict")
-    assert [(0, "loose"), (1, "fail")] == [
-        (done.returncode, parsed(done.stdout)["summary"]["verdict"]) for done in (loose, strict)
-    ]
-
-
-def test_a_bound_that_allows_everything_decides_nothing(run: Callable[..., Completed], parsed: Any) -> None:
-    done = run(*QUICK, "--max-backward-error", "1e12", "--format", "json")
-    (row,) = parsed(done.stdout)["results"]
-    assert (1, "inconclusive") == (done.returncode, row["verdict"])
-    assert "all-zero output" in row["reason"]
-
-
-def test_data_that_float32_cannot_decide_is_inconclusive_never_a_pass(
-    run: Any, parsed: Any, tmp_path: Path
-) -> None:
-    (tmp_path / "far.json").write_text(json.dumps({"x": [[1e6, 1e6 + 0.0625], [1e6 + 0.125, 1e6]]}))
-    done = run(
-        "compare",
-        "--fixture",
-        "far.json",
-        "--method",
-        "layer",
-        "--backend",
-        "numpy",
-        "--no-gradients",
-        "--format",
-        "json",
-    )
-    assert (1, ["inconclusive"]) == (
-        done.returncode,
-        [row["verdict"] for row in parsed(done.stdout)["results"]],
-    )
-
-
-def test_nan_in_the_input_is_nan_in_its_own_sets_and_no_trouble_to_others(
-    run: Any, parsed: Any, tmp_path: Path
-) -> None:
-    rows = [[float("nan"), 1.0, 2.0, 4.0], [1.0, 2.0, 4.0, 8.5], [3.0, 1.0, -2.0, 9.0]]
-    (tmp_path / "nan.json").write_text(json.dumps({"x": rows}))
-    options = [
-        "--fixture",
-        "nan.json",
-        "--method",
-        "layer",
-        "--backend",
-        "numpy",
-        "--no-gradients",
-        "--format",
-        "json",
-    ]
-    done = run("compare", *options)
-    (row,) = parsed(done.stdout)["results"]
-    assert (0, "pass") == (done.returncode, row["verdict"])
-
-
-def test_nan_everywhere_is_never_a_pass(run: Any, parsed: Any, tmp_path: Path) -> None:
-    (tmp_path / "nan.json").write_text(json.dumps({"x": [[float("nan"), 1.0], [float("inf"), 2.0]]}))
-    done = run(
-        "compare",
-        "--fixture",
-        "nan.json",
-        "--method",
-        "layer",
-        "--backend",
-        "numpy",
-        "--no-gradients",
-        "--format",
-        "json",
-    )
-    assert (1, ["inconclusive"]) == (
-        done.returncode,
-        [row["verdict"] for row in parsed(done.stdout)["results"]],
-    )
+    (tmp_path / "norms" / "own.py").write_text(OWN)
+    own = ["--backend", "right=torch:norms.own:right", "--backend", "wrong=torch:norms/own.py:wrong"]
+    done = run("compare", *own, "--method", "group", "--fixture", "nchw", "--format", "json")
+    found = {(r["backend"], r["output"]): r["verdict"] for r in parsed(done.stdout)["results"]}
+    gradients = {output: found["right", output] for output in ("grad_x", "grad_weight", "grad_bias")}
+    assert (1, "pass", "fail") == (done.returncode, found["right", "y"], found["wrong", "y"])
+    assert {"pass"} == set(gradients.values())
 
 
 # --- interruption ------------------------------------------------------------------------------------------

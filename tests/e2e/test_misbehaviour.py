@@ -12,6 +12,8 @@ from typing import Any
 import pytest
 from support import Completed, run_normcheck
 
+pytestmark = pytest.mark.xdist_group("misbehaviour")  # a run is shared
+
 Parsed = Callable[[str], dict[str, Any]]
 
 PRELUDE = """

@@ -14,6 +14,8 @@ from typing import Any
 import pytest
 from support import Completed
 
+pytestmark = pytest.mark.xdist_group("other python")  # a run is shared
+
 Run = Callable[..., Completed]
 OLD_TORCH = os.environ.get("NORMCHECK_OLD_TORCH", "")
 OTHER_NUMPY = "1.26.4"

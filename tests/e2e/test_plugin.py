@@ -12,6 +12,8 @@ from typing import Any
 import pytest
 from support import CHECKOUT, Completed, run_normcheck
 
+pytestmark = pytest.mark.xdist_group("plugin")  # a run is shared
+
 Run = Callable[..., Completed]
 
 

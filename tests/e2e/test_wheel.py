@@ -15,6 +15,8 @@ import jsonschema
 import pytest
 from support import CHECKOUT, Completed
 
+pytestmark = pytest.mark.xdist_group("wheel")  # a run is shared
+
 
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:

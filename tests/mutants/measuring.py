@@ -17,7 +17,7 @@ AT_ONCE = {"numpy": 12, "torch": 6, "jax": 3}  # processes: they share two cores
 BAD = {Verdict.FAIL, Verdict.ERROR, Verdict.CRASH, Verdict.TIMEOUT}
 REASONS = {  # that are no matter of digits
     "dtype": ("has dtype",),
-    "conduct": ("changed its input", "is not the same when", "memory of an earlier"),
+    "conduct": ("changed its input", "differs when the same call", "shares memory with"),
     "result": ("has shape", "was not returned", "is a ", "could not be differentiated"),
 }
 

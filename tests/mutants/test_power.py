@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import pytest
 from broken import MUTANTS
@@ -27,6 +28,15 @@ def dtypes_in_time(one: Implementation) -> tuple[str, ...]:
 BATCHES = batches(ALL, dtypes_in_time)
 
 
+def batched(*implementations: Implementation) -> list[Any]:
+    """Parameters, those of a batch for one worker: its run is made once."""
+    order = [next(n for n, batch in enumerate(BATCHES) if one in batch.members) for one in implementations]
+    return [
+        pytest.param(one, id=one.name, marks=pytest.mark.xdist_group(f"batch {number}"))
+        for number, one in sorted(zip(order, implementations, strict=True), key=lambda pair: pair[0])
+    ]
+
+
 def outcomes(one: Implementation) -> list[Outcome]:
     """What became of ``one``; all of its batch is run when the first of them is asked for."""
     (batch,) = (batch for batch in BATCHES if one in batch.members)
@@ -47,21 +57,21 @@ def _framework(request: pytest.FixtureRequest) -> None:
 
 
 @pytest.mark.timeout(300)
-@pytest.mark.parametrize("one", [m for m in MUTANTS if m.survives is None], ids=lambda one: one.name)
+@pytest.mark.parametrize("one", batched(*(m for m in MUTANTS if m.survives is None)))
 def test_a_mutant_is_killed_in_every_method_for_what_is_broken_in_it(one: Mutant) -> None:
     found = outcomes(one)
     assert survivors(one, found) == []
     assert {aspect for outcome in found for aspect in outcome.aspects} <= set(one.breaks)
 
 
-@pytest.mark.parametrize("one", [m for m in MUTANTS if m.survives], ids=lambda one: one.name)
+@pytest.mark.parametrize("one", batched(*(m for m in MUTANTS if m.survives)))
 def test_a_known_survivor_survives(one: Mutant) -> None:
     """One that is killed now has left the ledger: remove its reason."""
     assert survivors(one, outcomes(one))
 
 
 @pytest.mark.timeout(300)
-@pytest.mark.parametrize("one", HONEST, ids=lambda one: one.name)
+@pytest.mark.parametrize("one", batched(*HONEST))
 def test_an_honest_implementation_is_never_accused(one: Implementation) -> None:
     assert [f"{o.method} {o.dtype} {o.complaint}" for o in outcomes(one) if o.accused] == []
 
@@ -78,10 +88,10 @@ def test_most_mutants_need_nothing_but_the_default_suite() -> None:
     assert len(on_core) > 0.9 * len(MUTANTS)
 
 
-@pytest.mark.parametrize("convention", CATALOGUE)
-def test_a_convention_is_in_the_corpus_or_there_is_a_reason(convention: str) -> None:
-    mutants = [mutant.name for mutant in MUTANTS if convention in mutant.catalogue.split()]
-    assert bool(mutants) != (convention in NO_MUTANT), f"{convention}: {mutants or 'nothing'}"
+def test_every_convention_is_in_the_corpus_or_there_is_a_reason() -> None:
+    in_corpus = {convention for mutant in MUTANTS for convention in mutant.catalogue.split()}
+    assert set(CATALOGUE) == in_corpus | set(NO_MUTANT)
+    assert set() == in_corpus & set(NO_MUTANT)
 
 
 def test_what_the_registry_says_can_be_meant() -> None:
@@ -93,9 +103,9 @@ def test_what_the_registry_says_can_be_meant() -> None:
     assert set(NO_MUTANT) <= set(CATALOGUE)
 
 
-def test_failures_are_ordered_by_how_far_they_are_beyond_the_bound() -> None:
-    found = outcomes(next(mutant for mutant in MUTANTS if mutant.name == "variance.one_pass_clipped"))
-    for outcome in found:
+@pytest.mark.parametrize("one", batched(*(m for m in MUTANTS if m.name == "variance.one_pass_clipped")))
+def test_failures_are_ordered_by_how_far_they_are_beyond_the_bound(one: Mutant) -> None:
+    for outcome in outcomes(one):
         excesses = [failure.excess for failure in outcome.failures]
         assert excesses == sorted(excesses, reverse=True)
         assert 1 < excesses[0] < math.inf

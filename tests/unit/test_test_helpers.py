@@ -45,7 +45,7 @@ def test_requiring_a_backend_that_does_not_exist_is_an_error(
     plugin = pytestconfig.pluginmanager.get_plugin(str(support.CHECKOUT / "tests" / "conftest.py"))
     assert plugin is not None
     with pytest.raises(pytest.UsageError, match="unknown backend pytorch"):
-        plugin.pytest_configure()
+        plugin.pytest_configure(pytestconfig)
 
 
 @pytest.mark.parametrize("text", ['{"a": NaN}', '{"a": Infinity}', '{"a": -Infinity}', "{", ""])

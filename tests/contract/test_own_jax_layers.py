@@ -1,4 +1,4 @@
-"""One's own layers of flax and equinox, compared with the real command."""
+"""One's own layers of flax and equinox, hosted by JAX."""
 
 from __future__ import annotations
 
@@ -8,6 +8,9 @@ from typing import Any
 
 import pytest
 from support import Completed
+
+pytestmark = pytest.mark.xdist_group("own layers of JAX")  # imported once
+Run = Callable[..., Completed]
 
 LINEN = """
 from flax import linen
@@ -82,7 +85,7 @@ GRADIENTS = {"y", "grad_x", "grad_weight", "grad_bias"}
 
 
 def results(
-    run: Callable[..., Completed], parsed: Any, folder: Path, library: str, target: str, *options: str
+    invoke: Run, parsed: Any, folder: Path, library: str, target: str, *options: str
 ) -> tuple[int, dict[str, list[str]]]:
     """The exit code, and the verdicts of each output of the layer ``target`` is, on the fixture nchw."""
     host, _, attribute = target.rpartition(":")
@@ -91,7 +94,7 @@ def results(
     chosen = ["--method", method, "--fixture", "nchw", *options]
     if method == "layer":
         chosen += ["--normalized-ndim", "3"]
-    done = run("compare", "--backend", f"mine={host}:own.py:{attribute}", "--format", "json", *chosen)
+    done = invoke("compare", "--backend", f"mine={host}:own.py:{attribute}", "--format", "json", *chosen)
     verdicts: dict[str, list[str]] = {}
     for row in parsed(done.stdout)["results"]:
         verdicts.setdefault(row["output"], []).append(row["verdict"])
@@ -100,11 +103,11 @@ def results(
 
 @pytest.mark.parametrize(("library", "attribute"), LAYERS)
 def test_a_layer_passes_with_its_gradients_and_statistics(
-    run: Any, parsed: Any, requires: Any, tmp_path: Path, library: str, attribute: str
+    invoke: Run, parsed: Any, requires: Any, tmp_path: Path, library: str, attribute: str
 ) -> None:
     requires(library)
     dtypes = ["--dtype", "float32", "--dtype", "float64"]
-    code, verdicts = results(run, parsed, tmp_path, library, f"jax:{attribute}", *dtypes)
+    code, verdicts = results(invoke, parsed, tmp_path, library, f"jax:{attribute}", *dtypes)
     state = {"running_mean", "running_var"} if attribute.endswith("batch") else set()
     assert (0, {output: ["pass", "pass"] for output in GRADIENTS | state}) == (code, verdicts)
 
@@ -112,10 +115,10 @@ def test_a_layer_passes_with_its_gradients_and_statistics(
 @pytest.mark.parametrize("library", SOURCES)
 @pytest.mark.parametrize("attribute", ["batch", "wrapped_batch"])
 def test_a_layer_evaluates_with_the_running_statistics(
-    run: Any, parsed: Any, requires: Any, tmp_path: Path, library: str, attribute: str
+    invoke: Run, parsed: Any, requires: Any, tmp_path: Path, library: str, attribute: str
 ) -> None:
     requires(library)
-    code, verdicts = results(run, parsed, tmp_path, library, f"{library}:{attribute}", "--mode", "eval")
+    code, verdicts = results(invoke, parsed, tmp_path, library, f"{library}:{attribute}", "--mode", "eval")
     assert (0, {output: ["pass"] for output in GRADIENTS}) == (code, verdicts)
 
 
@@ -128,11 +131,11 @@ LAST = {
 
 @pytest.mark.parametrize("library", LAST)
 def test_channels_that_are_last_are_the_channels(
-    run: Any, requires: Any, tmp_path: Path, library: str
+    invoke: Run, requires: Any, tmp_path: Path, library: str
 ) -> None:
     requires(library)
     (tmp_path / "own.py").write_text(LAST[library])
-    done = run("compare", "--backend", "mine=jax:own.py:group", "--method", "group", "--fixture", "nhwc")
+    done = invoke("compare", "--backend", "mine=jax:own.py:group", "--method", "group", "--fixture", "nhwc")
     assert 0 == done.returncode, done.stdout
 
 
@@ -148,20 +151,35 @@ def test_channels_that_are_last_are_the_channels(
     ],
 )
 def test_a_wrong_layer_fails(
-    run: Any, parsed: Any, requires: Any, tmp_path: Path, library: str, attribute: str, right: set[str]
+    invoke: Run, parsed: Any, requires: Any, tmp_path: Path, library: str, attribute: str, right: set[str]
 ) -> None:
     requires(library)
-    code, verdicts = results(run, parsed, tmp_path, library, f"jax:{attribute}")
+    code, verdicts = results(invoke, parsed, tmp_path, library, f"jax:{attribute}")
     assert 1 == code
     assert right == {output for output, found in verdicts.items() if found == ["pass"]}
     assert {"fail"} == {found for output, (found,) in verdicts.items() if output not in right}
 
 
-def test_a_layer_of_another_shape_is_told_apart(
-    run: Callable[..., Completed], requires: Any, tmp_path: Path
-) -> None:
+def test_a_layer_of_another_shape_is_told_apart(invoke: Run, requires: Any, tmp_path: Path) -> None:
     requires("equinox")
     (tmp_path / "own.py").write_text("import equinox as eqx\nnorm = eqx.nn.GroupNorm(4, 16)\n")
-    done = run("compare", "--backend", "mine=jax:own.py:norm", "--method", "group", "--fixture", "nchw")
+    done = invoke("compare", "--backend", "mine=jax:own.py:norm", "--method", "group", "--fixture", "nchw")
     assert 4 == done.returncode
     assert "the layer's weight has shape (16,), the fixture's has (8,)" in done.stdout
+
+
+def test_each_library_has_its_layers_in_the_real_command(
+    run: Run, parsed: Any, requires: Any, tmp_path: Path
+) -> None:
+    """A right layer and a wrong one of each, in processes of their own."""
+    backends = []
+    for library, source in SOURCES.items():
+        requires(library)
+        name = library.replace(".", "_")
+        (tmp_path / f"{name}.py").write_text(source)
+        backends += [f"--backend={kind}_{name}=jax:{name}.py:{kind}_batch" for kind in ("wrapped", "wrong")]
+    done = run("compare", *backends, "--method", "batch", "--fixture", "nchw", "--format", "json")
+    found: dict[str, set[str]] = {"wrapped": set(), "wrong": set()}
+    for row in parsed(done.stdout)["results"]:
+        found[row["backend"].partition("_")[0]].add(row["verdict"])
+    assert (1, {"wrapped": {"pass"}, "wrong": {"pass", "fail"}}) == (done.returncode, found)
