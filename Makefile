@@ -3,6 +3,7 @@ PYTHON ?= python3
 BACKENDS ?= all
 VENV := .venv
 PIP := $(VENV)/bin/python -m pip --disable-pip-version-check install -c constraints.txt
+LOG := $(VENV)/pip.log
 OLD := "normcheck needs Python 3.11 or later, this is " + sys.version.split()[0] + ": make PYTHON=python3.12 ..."
 
 .DEFAULT_GOAL := help
@@ -49,15 +50,14 @@ clean: ## remove .venv, caches and builds
 	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-# A half-made environment is removed, so that the next run begins again.
+# A half-made environment is removed, so that the next run begins again; what pip says is shown where it fails.
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit($(OLD) if sys.version_info < (3, 11) else 0)'
 	$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); exit 1; }
 
-$(VENV)/.users: pyproject.toml constraints.txt | $(VENV)/bin/python
-	$(PIP) -e '.[torch,jax]'
-	touch $@
-
-$(VENV)/.developers: pyproject.toml constraints.txt | $(VENV)/bin/python
-	$(PIP) -e '.[all,dev]'
-	touch $(VENV)/.users $@
+$(VENV)/.users: EXTRAS := torch,jax
+$(VENV)/.developers: EXTRAS := all,dev
+$(VENV)/.users $(VENV)/.developers: pyproject.toml constraints.txt | $(VENV)/bin/python
+	@echo "installing normcheck[$(EXTRAS)] into $(VENV): this takes minutes, once"
+	@$(PIP) -e '.[$(EXTRAS)]' > $(LOG) 2>&1 || { cat $(LOG) >&2; exit 1; }
+	@touch $(VENV)/.users $@
