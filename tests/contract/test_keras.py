@@ -124,14 +124,23 @@ PASSING = [
 
 
 @pytest.fixture
-def own(run: Callable[..., Completed], parsed: Any, tmp_path: Path) -> Callable[..., list[dict[str, Any]]]:
+def own(
+    run: Callable[..., Completed],
+    invoke: Callable[..., Completed],
+    parsed: Any,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Callable[..., list[dict[str, Any]]]:
+    """The results of one's own layer; a process has one backend of Keras, this one NumPy."""
     (tmp_path / "own.py").write_text(OWN)
+    monkeypatch.setenv("KERAS_BACKEND", "numpy")
 
     def results(under: str, method: str, name: str, *options: str) -> list[dict[str, Any]]:
         target = f"mine={on(under)}:own.py:{name}"
         chosen = ["--method", method, "--fixture", "nchw", *options]
         chosen += ["--normalized-ndim", "3"] if method == "layer" else []
-        report = parsed(run("compare", "--backend", target, "--format", "json", *chosen).stdout)
+        command = invoke if under == "numpy" else run
+        report = parsed(command("compare", "--backend", target, "--format", "json", *chosen).stdout)
         found = [row for row in report["results"] if row["backend"] == "mine"]
         assert found
         return found
@@ -139,6 +148,7 @@ def own(run: Callable[..., Completed], parsed: Any, tmp_path: Path) -> Callable[
     return results
 
 
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")  # of NumPy, where fixtures overflow
 @pytest.mark.parametrize(
     ("under", "method", "name"),
     [
