@@ -43,7 +43,7 @@ class NotAnArrayError(TypeError):
 
 
 class UnavailableError(Exception):
-    """The framework is there, but not what was asked of it, such as a device."""
+    """The framework is installed, but something that was requested is not there, such as a device."""
 
 
 class Backend:
@@ -152,7 +152,7 @@ def named(array: np.ndarray[Any, Any]) -> Tagged:
 
 
 def laid_out(array: np.ndarray[Any, Any], layout: str) -> np.ndarray[Any, Any]:
-    """A copy of ``array`` that lies in memory as ``layout`` says."""
+    """A copy of ``array`` in the memory ``layout``."""
     if layout == "channels_last" and array.ndim > 2:
         return np.moveaxis(np.ascontiguousarray(np.moveaxis(array, 1, -1)), -1, 1)
     if layout == "strided":

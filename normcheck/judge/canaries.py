@@ -1,7 +1,7 @@
 """Can a case tell right from wrong at all? Results that are certainly wrong, judged as results are.
 
 A PASS means something only where the same bound rejects all-zero output, the unchanged input, and the output of
-another method. That is asked of every *set*: a statistic set for y and grad_x, one element for parameters and
+another method. Each *set* must do so: a statistic set for y and grad_x, one element for parameters and
 running statistics. A set is decided if each canary that differs from the oracle there is beyond the bound.
 """
 

@@ -80,6 +80,7 @@ class Traversal:
     def prepare(self) -> None:
         """Compute what needs no candidates."""
         with self._mapping() as (each, _):
+            self.oracle.prepare(each)
             inputs, own = self.oracle.inputs, self.oracle.partition
             self._canaries = Canaries(self.case, inputs, own, self.bounds, self.scales, each)
 
@@ -175,7 +176,7 @@ def _pooled(pool: Executor) -> Each:
 
     def each(function: Callable[[Item], T], items: Iterable[Item]) -> Iterator[T]:
         def silent(item: Item) -> T:
-            with np.errstate(all="ignore"):  # a thread has a state of its own
+            with np.errstate(all="ignore"):  # each thread has another state
                 return function(item)
 
         return pool.map(silent, items)
