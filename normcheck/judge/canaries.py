@@ -85,6 +85,11 @@ class Look:
     finite: NDArray[np.intp]
     seen: Mapping[str, Seen]
 
+    def plus(self, other: Look) -> Look:
+        """Together with other elements of the same sets."""
+        seen = {name: own.plus(other.seen[name]) for name, own in self.seen.items()}
+        return Look(finite=self.finite + other.finite, seen=seen)
+
 
 class Canaries:
     """The canaries of one case."""
@@ -187,15 +192,6 @@ class Canaries:
             beyond=of_sets(differs & np.asarray(beta > bound.allowed)),
             beyond_loose=of_sets(differs & np.asarray(beta > max(bound.allowed, bound.loose))),
         )
-
-
-def merged(looks: Iterable[Look]) -> Look:
-    """Looks at different elements of the same sets as one."""
-    first, *others = looks
-    for other in others:
-        seen = {name: first.seen[name].plus(other.seen[name]) for name in first.seen}
-        first = Look(finite=first.finite + other.finite, seen=seen)
-    return first
 
 
 def power(looks: Iterable[Look]) -> Power:

@@ -7,6 +7,7 @@ is put together in their order.
 
 from __future__ import annotations
 
+import functools
 import itertools
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -20,7 +21,7 @@ from numpy.typing import NDArray
 
 from normcheck.case import Case, Output
 from normcheck.judge.array import Bound
-from normcheck.judge.canaries import Canaries, Look, Power, merged, power
+from normcheck.judge.canaries import Canaries, Look, Power, power
 from normcheck.judge.distance import Figures, Measure, Scale
 from normcheck.methods.tiles import Block, Tile
 from normcheck.oracle import Oracle
@@ -136,33 +137,41 @@ class Traversal:
 
     def _block(self, block: Block, canaries: Canaries, state: _State) -> tuple[Batch, dict[Output, Power]]:
         evaluated = self.oracle.evaluate(block)
-        looks = [self._tile(evaluated, tile, canaries, state) for tile in block.tiles]
-        return evaluated.batch, _powers([looks])
+        return evaluated.batch, _powers([self._tiles(evaluated, block.tiles, canaries, state)])
 
     def _large_block(
         self, block: Block, canaries: Canaries, states: Sequence[_State], each: Each
     ) -> tuple[Batch, dict[Output, Power]]:
         evaluated = self.oracle.evaluate(block, each)
-        spans = zip(_spans(block.tiles, len(states)), states, strict=True)
-        looks = each(lambda span: [self._tile(evaluated, tile, canaries, span[1]) for tile in span[0]], spans)
+        spans = [span for span in zip(_spans(block.tiles, len(states)), states, strict=True) if span[0]]
+        looks = each(lambda span: self._tiles(evaluated, span[0], canaries, span[1]), spans)
         return evaluated.batch, _powers(looks)
 
-    def _tile(
-        self, evaluated: Evaluated, tile: Tile, canaries: Canaries, state: _State
+    def _tiles(
+        self, evaluated: Evaluated, tiles: Sequence[Tile], canaries: Canaries, state: _State
     ) -> Mapping[Output, Look]:
-        part = evaluated.part(tile)
-        for candidate, measure in state.measures:
-            if (truth := part.truths.get(candidate.output)) is not None:
-                measure.add(tile.cut(candidate.array), truth, tile.locate)
-        state.sums.add(part)
-        canaries.add(tile, state.canary_sums)
-        return canaries.look(part)
+        """Go through ``tiles`` of one block; what has been seen of the canaries in any of them."""
+        looks: Mapping[Output, Look] = {}
+        for tile in tiles:
+            part = evaluated.part(tile)
+            for candidate, measure in state.measures:
+                if (truth := part.truths.get(candidate.output)) is not None:
+                    measure.add(tile.cut(candidate.array), truth, tile.locate)
+            state.sums.add(part)
+            canaries.add(tile, state.canary_sums)
+            found = canaries.look(part)
+            looks = {output: looks[output].plus(look) for output, look in found.items()} if looks else found
+        return looks
 
 
-def _powers(looks: Iterable[Sequence[Mapping[Output, Look]]]) -> dict[Output, Power]:
-    """The power in one block, from looks at its tiles."""
-    every = [look for some in looks for look in some]
-    return {output: power([merged([look[output] for look in every])]) for output in every[0]}
+def _powers(looks: Iterable[Mapping[Output, Look]]) -> dict[Output, Power]:
+    """The power in one block, from looks at all of its tiles."""
+    first, *others = looks
+    whole = {
+        output: functools.reduce(Look.plus, (look[output] for look in others), first[output])
+        for output in first
+    }
+    return {output: power([look]) for output, look in whole.items()}
 
 
 def _spans(items: Sequence[Item], count: int) -> list[Sequence[Item]]:
