@@ -70,6 +70,9 @@ class Backend:
         """What affects numerics, for the report: version, device, threads, determinism, …"""
         raise NotImplementedError
 
+    def release(self) -> None:
+        """Undo in the framework what was set, for callers whose process this is."""
+
     def configure(self, task: Task) -> None:
         """Prepare the framework for a case, such as its handling of float64."""
 

@@ -22,7 +22,7 @@ def _serve(sock: socket.socket, directory: str, spec: Dict[str, Any]) -> None:
     inbox: queue.SimpleQueue[Any] = queue.SimpleQueue()
     threading.Thread(target=_listen, args=(sock, directory, inbox), daemon=True).start()
     try:
-        backend = _adapter(spec)
+        backend = adapter_of(spec)
         environment = backend.environment()
     except UnavailableError as error:
         frames.send(sock, {"kind": "unavailable", "message": str(error)})
@@ -43,7 +43,7 @@ def _serve(sock: socket.socket, directory: str, spec: Dict[str, Any]) -> None:
     worker = Worker(backend, own)
     while True:
         header, inputs = inbox.get()
-        reply = _answer(worker, Task(**header["task"]), inputs)
+        reply = reply_to(worker, Task(**header["task"]), inputs)
         _flush()
         outputs = reply.pop("outputs", {})
         frames.send(
@@ -51,14 +51,15 @@ def _serve(sock: socket.socket, directory: str, spec: Dict[str, Any]) -> None:
         )
 
 
-def _adapter(spec: Dict[str, Any]) -> Backend:
+def adapter_of(spec: Dict[str, Any]) -> Backend:
     """The adapter that the parent's registry names, ``module:class``."""
     module, _, attribute = spec["adapter"].partition(":")
     adapter: Backend = getattr(importlib.import_module(module), attribute)(spec["options"], spec["device"])
     return adapter
 
 
-def _answer(worker: Worker, task: Task, inputs: Dict[str, Tagged]) -> Dict[str, Any]:
+def reply_to(worker: Worker, task: Task, inputs: Dict[str, Tagged]) -> Dict[str, Any]:
+    """The reply to one task, whatever the user's code raises."""
     try:
         return worker.compute(task, inputs)
     except KeyboardInterrupt:
