@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from normcheck.case import Case, Output
 from normcheck.judge.array import Bound
 from normcheck.judge.canaries import Canaries, Look, Power, power
-from normcheck.judge.distance import Figures, Measure, Scale
+from normcheck.judge.distance import Figures, Measure, Scale, keep_freed_memory
 from normcheck.methods.tiles import Block, Tile
 from normcheck.oracle import Oracle
 from normcheck.oracle.parameters import Gathered
@@ -33,7 +33,6 @@ Item = TypeVar("Item")
 T = TypeVar("T")
 MAX_THREADS = 8
 PER_THREAD = 2**18  # elements from which another thread pays
-KEPT = 2**25 - 2**16  # bytes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,8 +95,7 @@ class Traversal:
     @contextmanager
     def _mapping(self) -> Iterator[tuple[Each, int]]:
         """A map, and on how many threads it is."""
-        # Once memory of this size has been freed, glibc keeps freed memory for the temporaries that follow.
-        np.empty(KEPT, np.uint8)
+        keep_freed_memory()
         threads = max(1, min(os.cpu_count() or 1, self.oracle.inputs.x.size // PER_THREAD, MAX_THREADS))
         if threads == 1:
             yield map, 1
