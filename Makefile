@@ -30,7 +30,7 @@ lint: $(VENV)/.developers ## ruff, and the direction of imports
 type: $(VENV)/.developers ## mypy, strict, on the package
 	$(VENV)/bin/mypy
 
-format: $(VENV)/.developers ## mend what ruff can mend
+format: $(VENV)/.developers ## fix what ruff can fix
 	$(VENV)/bin/ruff check --fix .
 	$(VENV)/bin/ruff format .
 

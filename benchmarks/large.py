@@ -113,7 +113,7 @@ def show(ours: str, other: str, most: float, median: dict[str, float], least: di
 
 
 def mark(reached: bool) -> str:
-    """What is said of a target."""
+    """The word for a target."""
     return "reached" if reached else "MISSED"
 
 

@@ -90,7 +90,7 @@ def show(times: Times) -> None:
 
 
 def mark(reached: bool) -> str:
-    """What is said of a target."""
+    """The word for a target."""
     return "reached" if reached else "MISSED"
 
 

@@ -42,7 +42,7 @@ They stand in brackets after the name: `flax.nnx[use_fast_variance=False]`. The 
   normalization replaced by PyTorch's decomposition of it, which is what the compiler and exported programs start from.
 - `keras` runs eagerly. Its float64 layers compute in float32 on all backends but TensorFlow
   ([keras-float64.py](findings/keras-float64.py)).
-- `tensorflow` has tf.nn.moments and tf.nn.batch_normalization put together; layers are Keras's.
+- `tensorflow` has tf.nn.moments and tf.nn.batch_normalization in a row; layers are Keras's.
 - ONNX keeps epsilon and momentum in float32. A float64 case runs where these hold them exactly: `--eps 0.0009765625
   --momentum 0.25`. `onnxruntime[opset=18]` has the scale and bias of GroupNormalization by group, so that weight and
   bias are applied after it.

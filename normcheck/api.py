@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from os import PathLike, fspath
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from normcheck import ledger
 from normcheck.case import Method, Mode
@@ -14,6 +15,7 @@ from normcheck.errors import UnknownNameError
 from normcheck.options import DEFAULT_TIMEOUT, Options
 from normcheck.plan import Selection, parse_groups
 from normcheck.report import Report
+from normcheck.run.backends import BackendSpec
 from normcheck.run.session import run
 
 Name = TypeVar("Name", Method, DType, Mode)
@@ -22,7 +24,7 @@ Name = TypeVar("Name", Method, DType, Mode)
 def compare(
     method: str | Iterable[str] | None = None,
     *,
-    backends: Iterable[str] = (),
+    backends: Iterable[str] | Mapping[str, Any] = (),
     fixtures: Iterable[str | PathLike[str]] = (),
     dtype: str | Iterable[str] = "float32",
     mode: str = "train",
@@ -54,7 +56,10 @@ def compare(
     ``device`` is where backends compute, in their framework's words. ``config`` is a file with the ledger of
     known deviations, pyproject.toml or normcheck.toml; None is none.
 
-    Each backend runs in a separate process, so it cannot harm the caller. The report's
+    ``backends`` may also map names to functions, layers or such strings. A function or a layer runs in this process;
+    its framework is told from its class or from what its code names, or stated: ``{"mine": ("torch", function)}``.
+
+    Every other backend runs in a separate process, so it cannot harm the caller. The report's
     ``verdict`` is the worst one, and its ``exit_code`` what the command would have returned.
 
     Raises :class:`normcheck.NormcheckError` for names, parameters, fixtures and targets that cannot be
@@ -80,7 +85,18 @@ def compare(
         timeout=timeout, max_backward_error=max_backward_error, strict=strict, laws=laws, device=device
     )
     known = () if config is None else ledger.read(Path(config))
-    return run(selection, tuple(backends), options, known=known)
+    return run(selection, _specs(backends), options, known=known)
+
+
+def _specs(backends: Iterable[str] | Mapping[str, Any]) -> tuple[str | BackendSpec, ...]:
+    if not isinstance(backends, Mapping):
+        return (backends,) if isinstance(backends, str) else tuple(backends)
+    from normcheck.run.inprocess import spec_of  # imports NumPy
+
+    return tuple(
+        replace(BackendSpec.parse(value), name=name) if isinstance(value, str) else spec_of(name, value)
+        for name, value in backends.items()
+    )
 
 
 def named(kind: type[Name], name: str, what: str) -> Name:

@@ -5,18 +5,15 @@ What a worker process adds, its start, its socket and its end, is for tests/e2e;
 
 from __future__ import annotations
 
-import importlib
 import sys
 from collections.abc import Mapping
-from functools import cache
-from pathlib import Path
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from normcheck.answer import Answer
-from normcheck.backends import BUILTIN
-from normcheck.backends._base import Backend, UnavailableError
+from normcheck.backends._base import Backend, Task
 from normcheck.case import Case, Method
 from normcheck.dtype import DType
 from normcheck.dtypes import tagged
@@ -26,38 +23,25 @@ from normcheck.options import Options
 from normcheck.plan import Selection, plan
 from normcheck.report import Comparison
 from normcheck.run.backends import BackendSpec
-from normcheck.run.client import answer_of, task_of
+from normcheck.run.inprocess import InProcess
+from normcheck.run.replies import answer_of, task_of
 from normcheck.run.sources import Question
-from normcheck.run.sources import UnavailableError as UnusableError
 from normcheck.run.tasks import CaseTask
 from normcheck.worker import target
 from normcheck.worker.compute import Worker
-from normcheck.worker.serve import answer
+from normcheck.worker.serve import adapter_of, reply_to
 
 
-def adapter(name: str, options: Mapping[str, str], device: str = "cpu") -> Backend:
-    """A new adapter; its framework is imported into this process."""
-    module, _, attribute = BUILTIN[name].adapter.partition(":")
-    found: Backend = getattr(importlib.import_module(module), attribute)(options, device)
-    return found
-
-
-@cache
 def host(name: str) -> Backend:
-    """The adapter ``name`` without options."""
-    return adapter(name, {})
-
-
-def loaded(path: Path, attribute: str, name: str) -> Worker:
-    """A worker for ``attribute`` of the file ``path``, hosted by ``name``."""
-    return Worker(host(name), target.load(f"{path}:{attribute}", name))
+    """A new adapter ``name`` without options; its framework is imported into this process."""
+    return adapter_of(BackendSpec.parse(name).for_worker())
 
 
 def answered(worker: Worker, case: Case, arrays: Mapping[str, Any]) -> Answer:
     """The worker's answer to ``case``."""
-    reply = answer(worker, task_of(case), {name: tagged(array) for name, array in arrays.items()})
-    outputs = reply.pop("outputs", {})
-    return answer_of(reply, outputs, "")
+    inputs = {name: tagged(array) for name, array in arrays.items()}
+    reply = reply_to(worker, Task(**task_of(case)), inputs)
+    return answer_of(reply, reply.pop("outputs", {}), "")
 
 
 def judged(
@@ -65,17 +49,19 @@ def judged(
     method: str = "layer",
     fixture: str = "nc",
     dtype: str = "float32",
-    options: Options | None = None,
     **selection: Any,
 ) -> list[Comparison]:
-    """The comparisons of ``worker`` with the oracle, on all cases of ``fixture``."""
+    """The comparisons of ``worker`` with the oracle, on all cases of ``fixture``; its adapter is of no more use."""
     chosen = Selection(methods=[Method(method)], fixtures=[fixture], dtypes=[DType(dtype)], **selection)
     results: list[Comparison] = []
-    for number, planned in enumerate(plan(chosen).cases):
-        task = CaseTask(number, planned, options or Options())
-        run = task.runs[OWN]
-        answers = {"mine": {OWN: answered(worker, run.case, run.arrays)}}
-        results += task.judge(answers).results["mine"]
+    try:
+        for number, planned in enumerate(plan(chosen).cases):
+            task = CaseTask(number, planned, Options())
+            run = task.runs[OWN]
+            answers = {"mine": {OWN: answered(worker, run.case, run.arrays)}}
+            results += task.judge(answers).results["mine"]
+    finally:
+        worker.backend.release()
     return results
 
 
@@ -87,32 +73,21 @@ class NoProcess:
     def kill(self) -> None: ...
 
 
-class Source:
+class Source(InProcess):
     """A worker in this process, in the place of a WorkerClient."""
 
     def __init__(self, spec: BackendSpec, process: NoProcess, directory: str, *, timeout: float) -> None:
-        self.spec = spec
-        self.environment: Mapping[str, Any] = {}
-        self._worker: Worker | None = None
+        super().__init__(spec)
 
     def answer(self, question: Question) -> Answer:
         """Load what is to be called, and call it."""
-        if self._worker is None:
+        if self.spec.target is not None and self.spec.function is None:
             try:
-                self._worker = self._loaded()
-            except UnavailableError as error:
-                raise UnusableError(str(error)) from None
+                function = target.load(self.spec.target, self.spec.host)
             except target.BadTargetError as error:
                 raise TargetError(str(error), details=error.details) from None
-        return answered(self._worker, question.case, question.arrays)
-
-    def close(self) -> None:
-        """Nothing is held."""
-
-    def _loaded(self) -> Worker:
-        backend = adapter(self.spec.host, dict(self.spec.options), self.spec.device)
-        self.environment = backend.environment()
-        return Worker(backend, self.spec.target and target.load(self.spec.target, self.spec.host))
+            self.spec = replace(self.spec, function=function)
+        return super().answer(question)
 
 
 def without_processes(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -43,7 +43,7 @@ class NotAnArrayError(TypeError):
 
 
 class UnavailableError(Exception):
-    """The framework is there, but not what was asked of it, such as a device."""
+    """The framework is installed, but something that was requested is not there, such as a device."""
 
 
 class Backend:
@@ -69,6 +69,9 @@ class Backend:
     def environment(self) -> Dict[str, Any]:
         """What affects numerics, for the report: version, device, threads, determinism, …"""
         raise NotImplementedError
+
+    def release(self) -> None:
+        """Undo in the framework what was set, for callers whose process this is."""
 
     def configure(self, task: Task) -> None:
         """Prepare the framework for a case, such as its handling of float64."""
@@ -152,7 +155,7 @@ def named(array: np.ndarray[Any, Any]) -> Tagged:
 
 
 def laid_out(array: np.ndarray[Any, Any], layout: str) -> np.ndarray[Any, Any]:
-    """A copy of ``array`` that lies in memory as ``layout`` says."""
+    """A copy of ``array`` in the memory ``layout``."""
     if layout == "channels_last" and array.ndim > 2:
         return np.moveaxis(np.ascontiguousarray(np.moveaxis(array, 1, -1)), -1, 1)
     if layout == "strided":

@@ -5,22 +5,25 @@ from __future__ import annotations
 import hashlib
 import os
 import platform
-from typing import Optional
+from typing import Any, Dict, Optional
 
 import jax
 
 
-def keep_programs() -> None:
-    """Have JAX keep what it compiles between runs, unless it has been told where already."""
+def keep_programs() -> Dict[str, Any]:
+    """Have JAX keep what it compiles between runs, unless it has been told where already; the settings before."""
     directory = _directory()
+    before: Dict[str, Any] = {}
     if directory is None:
-        return
+        return before
     for name, value in (
         ("jax_compilation_cache_dir", directory),
         ("jax_persistent_cache_min_compile_time_secs", 0),
         ("jax_persistent_cache_min_entry_size_bytes", -1),
     ):
+        before[name] = getattr(jax.config, name)
         jax.config.update(name, value)  # type: ignore[no-untyped-call]
+    return before
 
 
 def _directory() -> Optional[str]:

@@ -120,7 +120,13 @@ class Jax(Adapter):
             self._device = jax.devices(platform_name)[int(index or 0)]
         except Exception as error:
             raise UnavailableError(f"JAX has no device {device!r} here: {error}") from error
-        keep_programs()
+        self._x64 = bool(jax.config.jax_enable_x64)  # type: ignore[attr-defined]
+        self._before = keep_programs()
+
+    def release(self) -> None:
+        """The settings are as they were."""
+        for name, value in {**self._before, "jax_enable_x64": self._x64}.items():
+            jax.config.update(name, value)  # type: ignore[no-untyped-call]
 
     def environment(self) -> Dict[str, Any]:
         """Version and settings; float64 is switched on for float64 cases only."""

@@ -1,4 +1,4 @@
-"""Keras 3: its layers, and one's own, on one of its backends: JAX, PyTorch, NumPy or TensorFlow.
+"""Keras 3: its layers, and the user's, on one of its backends: JAX, PyTorch, NumPy or TensorFlow.
 
 Arrays, their way from and to NumPy and gradients are those of the framework under Keras, by that framework's own
 adapter. Layers are called as ``layer(x)``, not compiled, and get all their variables by keras.StatelessScope.

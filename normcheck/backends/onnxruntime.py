@@ -78,7 +78,7 @@ class OnnxRuntime(Onnx):
 
 
 def _value(array: Array) -> Any:
-    """ONNX Runtime's own value, in the memory of ``array`` if that lies in one piece."""
+    """ONNX Runtime's own value, in the memory of ``array`` if that is contiguous."""
     whole = np.ascontiguousarray(array)
     if whole.dtype == ml_dtypes.bfloat16:
         return ort.OrtValue.ortvalue_from_numpy_with_onnx_type(whole.view(np.uint16), TensorProto.BFLOAT16)

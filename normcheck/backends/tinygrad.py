@@ -38,7 +38,7 @@ class Tinygrad(Taped):
     TRACKED = ("batch",)
 
     def __init__(self, options: Mapping[str, str], device: str = "cpu") -> None:
-        """Make the device the default, as layers make tensors of their own, and compute something on it."""
+        """Make the device the default, as layers make tensors too, and compute something on it."""
         self.options, self.device = dict(options), device
         compiler = os.environ.get("CC", "clang")
         # Asked first: what it compiled once it takes from its cache, also where it can compile nothing more.

@@ -88,6 +88,8 @@ class Torch(Taped):
     def __init__(self, options: Mapping[str, str], device: str = "cpu") -> None:
         """One thread, so that sums do not depend on the number of cores; no TF32; deterministic kernels."""
         self.options, self.device = dict(options), device
+        threads, mode = torch.get_num_threads(), torch.get_deterministic_debug_mode()
+        self._before = (threads, mode, torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32)
         torch.set_num_threads(1)
         # The same as use_deterministic_algorithms, which imports the compiler and doubles the time of `import torch`.
         torch.set_deterministic_debug_mode("warn")
@@ -100,6 +102,13 @@ class Torch(Taped):
             Exception
         ) as error:  # RuntimeError, AssertionError, NotImplementedError: it depends on the device
             raise UnavailableError(f"torch has no device {device!r} here: {error}") from error
+
+    def release(self) -> None:
+        """The settings are as they were."""
+        threads, mode, matmul, cudnn = self._before
+        torch.set_num_threads(threads)
+        torch.set_deterministic_debug_mode(mode)
+        torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32 = matmul, cudnn
 
     def environment(self) -> Dict[str, Any]:
         """Version and settings."""

@@ -13,7 +13,7 @@ FORMATS = {4: torch.channels_last, 5: torch.channels_last_3d}
 
 
 class TorchChannelsLast(Torch):
-    """The functions of ``torch``; an x whose channel axis is the last one lies like that already."""
+    """The functions of ``torch``; an x whose channel axis is the last one has that layout already."""
 
     def environment(self) -> Dict[str, Any]:
         """Version and settings."""
@@ -31,7 +31,7 @@ class TorchChannelsLast(Torch):
         return lambda x, *rest, **named: function(x if last else _formatted(x), *rest, **named, **static)
 
     def differentiate(self, *call: Any) -> Differentiated:
-        """Autograd; the incoming gradient lies like x, as it does in a network of such layers."""
+        """Autograd; the incoming gradient has the layout of x, as it does in a network of such layers."""
         function, static, (x, *rest), named, grad_y = call
         if static.get("channel_axis", 1) == 1:
             x, grad_y = _formatted(x), _formatted(grad_y)

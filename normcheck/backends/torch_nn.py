@@ -1,4 +1,4 @@
-"""torch.nn's modules, which hold parameters and running statistics of their own."""
+"""torch.nn's modules, which hold their parameters and running statistics."""
 
 from __future__ import annotations
 

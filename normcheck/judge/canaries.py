@@ -1,13 +1,13 @@
 """Can a case tell right from wrong at all? Results that are certainly wrong, judged as results are.
 
 A PASS means something only where the same bound rejects all-zero output, the unchanged input, and the output of
-another method. That is asked of every *set*: a statistic set for y and grad_x, one element for parameters and
+another method. Each *set* must do so: a statistic set for y and grad_x, one element for parameters and
 running statistics. A set is decided if each canary that differs from the oracle there is beyond the bound.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -55,35 +55,28 @@ class Power:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Seen:
-    """In which sets a canary differs from the oracle, and in which it is beyond the bounds."""
+class Look:
+    """Some elements of some sets of one output. ``finite`` counts those of each set, (sets,).
 
+    The masks (canaries, sets) tell in which sets each of the canaries ``names`` differs from the oracle, and in which
+    it is beyond the bounds of PASS and of LOOSE.
+    """
+
+    names: tuple[str, ...]
+    finite: NDArray[np.intp]
     differs: Mask
     beyond: Mask
     beyond_loose: Mask
 
-    @classmethod
-    def nothing(cls, sets: int) -> Seen:
-        """Nothing has been looked at."""
-        return cls(
-            differs=np.zeros(sets, bool), beyond=np.zeros(sets, bool), beyond_loose=np.zeros(sets, bool)
-        )
-
-    def plus(self, other: Seen) -> Seen:
-        """With more elements of the same sets."""
-        return Seen(
+    def plus(self, other: Look) -> Look:
+        """Together with other elements of the same sets."""
+        return Look(
+            names=self.names,
+            finite=self.finite + other.finite,
             differs=self.differs | other.differs,
             beyond=self.beyond | other.beyond,
             beyond_loose=self.beyond_loose | other.beyond_loose,
         )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Look:
-    """What has been seen of the canaries of one output in some sets; ``finite`` counts the elements of each."""
-
-    finite: NDArray[np.intp]
-    seen: Mapping[str, Seen]
 
 
 class Canaries:
@@ -108,15 +101,28 @@ class Canaries:
     def look(self, part: Part) -> dict[Output, Look]:
         """The outputs of the shape of x, in one tile."""
         with np.errstate(all="ignore"):
-            return {
-                output: Look(
-                    finite=np.isfinite(truth.value).sum(axis=1),
-                    seen={
-                        name: self._seen(output, make, part.tile, truth) for name, make in self._of(output)
-                    },
-                )
-                for output, truth in part.truths.items()
-            }
+            return {output: self._look(output, part.tile, truth) for output, truth in part.truths.items()}
+
+    def _look(self, output: Output, tile: Tile, truth: Truth) -> Look:
+        """A sample of each set first; all of it for canaries that this does not settle in every set."""
+        names, makers = zip(*self._of(output), strict=True)
+        sets = (len(names), tile.size[0])
+        masks: list[Mask] = [np.zeros(sets, bool) for _ in range(3)]
+        if tile.size[1] > 2 * SAMPLE:
+            thin, columns = tile.thinned(SAMPLE)
+            sample = [make(thin) for make in makers]
+            some = self._compared(output, sample, truth.at(np.s_[:, columns]))
+            masks = [np.asarray(mask.any(axis=2)) for mask in some]
+        differs, _, beyond_loose = masks
+        for number in np.flatnonzero(~(differs & beyond_loose).all(axis=1)):
+            for mask, found in zip(masks, self._compared(output, [makers[number](tile)], truth), strict=True):
+                mask[number] |= found[0].any(axis=1)
+        return self._looked(names, np.isfinite(truth.value).sum(axis=1), masks)
+
+    @staticmethod
+    def _looked(names: tuple[str, ...], finite: NDArray[np.intp], masks: Sequence[Mask]) -> Look:
+        differs, beyond, loose = masks
+        return Look(names=names, finite=finite, differs=differs, beyond=beyond, beyond_loose=loose)
 
     def weight_sums(self) -> dict[str, Gathered]:
         """What the other methods' gradients of the weight are to be added to."""
@@ -145,12 +151,9 @@ class Canaries:
         if output is Output.GRAD_WEIGHT:
             canaries |= {name: gathered.value for name, gathered in sums.items()}
         with np.errstate(all="ignore"):
-            return Look(
-                finite=np.isfinite(truth.value).reshape(-1).astype(np.intp),
-                seen={
-                    n: self._compared(output, value, truth, by_rows=False) for n, value in canaries.items()
-                },
-            )
+            masks = self._compared(output, list(canaries.values()), truth)
+        finite = np.isfinite(truth.value).reshape(-1).astype(np.intp)
+        return self._looked(tuple(canaries), finite, [mask.reshape(len(canaries), -1) for mask in masks])
 
     def _of(self, output: Output) -> Iterator[tuple[str, Callable[[Tile], Real]]]:
         """The canaries of an output of the shape of x, each as what gives a tile of it."""
@@ -159,43 +162,23 @@ class Canaries:
         for name, other in self._others.items():
             yield name, lambda tile, other=other: other.value(output, tile)  # type: ignore[misc]
 
-    def _seen(self, output: Output, make: Callable[[Tile], Real], tile: Tile, truth: Truth) -> Seen:
-        """A sample of each set first; all of it where that does not settle every set."""
-        found = Seen.nothing(tile.size[0])
-        if tile.size[1] > 2 * SAMPLE:
-            thin, columns = tile.thinned(SAMPLE)
-            found = self._compared(output, make(thin), truth.at(np.s_[:, columns]), by_rows=True)
-        if not (found.differs & found.beyond_loose).all():
-            found = found.plus(self._compared(output, make(tile), truth, by_rows=True))
-        return found
-
-    def _compared(self, output: Output, canary: Real, truth: Truth, *, by_rows: bool) -> Seen:
-        difference = high(canary) - truth.value
+    def _compared(self, output: Output, canaries: Sequence[Real], truth: Truth) -> tuple[Mask, Mask, Mask]:
+        """Where each canary differs from the oracle, and where it is beyond the bounds of PASS and of LOOSE."""
+        difference = np.stack([np.broadcast_to(high(each), truth.value.shape) for each in canaries])
+        difference -= truth.value
         if truth.tail is not None:
-            tail = low(canary)
-            difference += -truth.tail if tail is None else tail - truth.tail
+            nothing = np.zeros_like(truth.value)
+            tails = [nothing if (tail := low(each)) is None else tail for each in canaries]
+            difference += np.stack(tails) - truth.tail
         np.abs(difference, out=difference)
-        differs = np.asarray(difference > CLAIM * truth.claimed_error())
         bound = self.bounds[output]
         beta = self.scales[output].beta(difference, truth.value, truth.cond, truth.cond2)
-
-        def of_sets(mask: Mask) -> Mask:
-            return np.asarray(mask.any(axis=1)) if by_rows else mask.reshape(-1)
-
-        return Seen(
-            differs=of_sets(differs),
-            beyond=of_sets(differs & np.asarray(beta > bound.allowed)),
-            beyond_loose=of_sets(differs & np.asarray(beta > max(bound.allowed, bound.loose))),
+        differs = np.asarray(difference > CLAIM * truth.claimed_error())
+        return (
+            differs,
+            differs & np.asarray(beta > bound.allowed),
+            differs & np.asarray(beta > max(bound.allowed, bound.loose)),
         )
-
-
-def merged(looks: Iterable[Look]) -> Look:
-    """Looks at different elements of the same sets as one."""
-    first, *others = looks
-    for other in others:
-        seen = {name: first.seen[name].plus(other.seen[name]) for name in first.seen}
-        first = Look(finite=first.finite + other.finite, seen=seen)
-    return first
 
 
 def power(looks: Iterable[Look]) -> Power:
@@ -204,17 +187,12 @@ def power(looks: Iterable[Look]) -> Power:
     missed: str | None = None
     missed_loosely: str | None = None
     for look in looks:
-        tight = np.ones(len(look.finite), bool)
-        loose = tight.copy()
-        for name, seen in look.seen.items():
-            through, through_loosely = seen.differs & ~seen.beyond, seen.differs & ~seen.beyond_loose
-            tight &= ~through
-            loose &= ~through_loosely
-            missed = name if missed is None and through.any() else missed
-            missed_loosely = name if missed_loosely is None and through_loosely.any() else missed_loosely
+        through, loose = look.differs & ~look.beyond, look.differs & ~look.beyond_loose
         finite += int(look.finite.sum())
-        decided += int(look.finite[tight].sum())
-        loosely += int(look.finite[loose].sum())
+        decided += int(look.finite[~through.any(axis=0)].sum())
+        loosely += int(look.finite[~loose.any(axis=0)].sum())
+        missed = missed or _first(look.names, through)
+        missed_loosely = missed_loosely or _first(look.names, loose)
     return Power(
         finite=finite,
         decided=decided,
@@ -222,3 +200,8 @@ def power(looks: Iterable[Look]) -> Power:
         missed=missed,
         missed_loosely=missed_loosely,
     )
+
+
+def _first(names: Sequence[str], through: Mask) -> str | None:
+    """The first canary that gets through in some set."""
+    return next((name for name, sets in zip(names, through, strict=True) if sets.any()), None)

@@ -27,9 +27,18 @@ Array = NDArray[np.float64]
 Floats = NDArray[np.floating]
 Positions = NDArray[np.intp]
 Locate = Callable[[Positions], Positions]  # from positions in a tile to those in the whole array, in C order
+KEPT = 2**25 - 2**16  # bytes
 MAX_THREADS = 8
 PER_THREAD = 2**20  # elements from which another thread pays
 AT_ONCE = 65_536  # elements; their float64 temporaries stay in the cache
+
+
+def keep_freed_memory() -> None:
+    """Have freed memory kept for the temporaries that follow: page faults would cost more than the arithmetic.
+
+    glibc keeps up to twice as much as the largest piece that it has got, and lost, from the system; others ignore it.
+    """
+    np.empty(KEPT, np.uint8)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

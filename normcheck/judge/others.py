@@ -25,7 +25,7 @@ from normcheck.oracle.reals import Real, beside, high, ldexp, low, stacked, sum_
 from normcheck.oracle.statistics import Piece, exponents, plain_statistics
 
 T = TypeVar("T")
-MAX_SETS = 2**21  # of another method: its statistics are held, 16 bytes a set
+MAX_SETS = 2**19  # of another method: its statistics are held, 16 bytes a set
 
 
 class Other:

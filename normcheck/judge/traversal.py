@@ -7,6 +7,7 @@ is put together in their order.
 
 from __future__ import annotations
 
+import functools
 import itertools
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -20,8 +21,8 @@ from numpy.typing import NDArray
 
 from normcheck.case import Case, Output
 from normcheck.judge.array import Bound
-from normcheck.judge.canaries import Canaries, Look, Power, merged, power
-from normcheck.judge.distance import Figures, Measure, Scale
+from normcheck.judge.canaries import Canaries, Look, Power, power
+from normcheck.judge.distance import Figures, Measure, Scale, keep_freed_memory
 from normcheck.methods.tiles import Block, Tile
 from normcheck.oracle import Oracle
 from normcheck.oracle.parameters import Gathered
@@ -32,7 +33,6 @@ Item = TypeVar("Item")
 T = TypeVar("T")
 MAX_THREADS = 8
 PER_THREAD = 2**18  # elements from which another thread pays
-KEPT = 2**25 - 2**16  # bytes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,6 +80,7 @@ class Traversal:
     def prepare(self) -> None:
         """Compute what needs no candidates."""
         with self._mapping() as (each, _):
+            self.oracle.prepare(each)
             inputs, own = self.oracle.inputs, self.oracle.partition
             self._canaries = Canaries(self.case, inputs, own, self.bounds, self.scales, each)
 
@@ -94,8 +95,7 @@ class Traversal:
     @contextmanager
     def _mapping(self) -> Iterator[tuple[Each, int]]:
         """A map, and on how many threads it is."""
-        # Once memory of this size has been freed, glibc keeps freed memory for the temporaries that follow.
-        np.empty(KEPT, np.uint8)
+        keep_freed_memory()
         threads = max(1, min(os.cpu_count() or 1, self.oracle.inputs.x.size // PER_THREAD, MAX_THREADS))
         if threads == 1:
             yield map, 1
@@ -135,33 +135,41 @@ class Traversal:
 
     def _block(self, block: Block, canaries: Canaries, state: _State) -> tuple[Batch, dict[Output, Power]]:
         evaluated = self.oracle.evaluate(block)
-        looks = [self._tile(evaluated, tile, canaries, state) for tile in block.tiles]
-        return evaluated.batch, _powers([looks])
+        return evaluated.batch, _powers([self._tiles(evaluated, block.tiles, canaries, state)])
 
     def _large_block(
         self, block: Block, canaries: Canaries, states: Sequence[_State], each: Each
     ) -> tuple[Batch, dict[Output, Power]]:
         evaluated = self.oracle.evaluate(block, each)
-        spans = zip(_spans(block.tiles, len(states)), states, strict=True)
-        looks = each(lambda span: [self._tile(evaluated, tile, canaries, span[1]) for tile in span[0]], spans)
+        spans = [span for span in zip(_spans(block.tiles, len(states)), states, strict=True) if span[0]]
+        looks = each(lambda span: self._tiles(evaluated, span[0], canaries, span[1]), spans)
         return evaluated.batch, _powers(looks)
 
-    def _tile(
-        self, evaluated: Evaluated, tile: Tile, canaries: Canaries, state: _State
+    def _tiles(
+        self, evaluated: Evaluated, tiles: Sequence[Tile], canaries: Canaries, state: _State
     ) -> Mapping[Output, Look]:
-        part = evaluated.part(tile)
-        for candidate, measure in state.measures:
-            if (truth := part.truths.get(candidate.output)) is not None:
-                measure.add(tile.cut(candidate.array), truth, tile.locate)
-        state.sums.add(part)
-        canaries.add(tile, state.canary_sums)
-        return canaries.look(part)
+        """Go through ``tiles`` of one block; what has been seen of the canaries in any of them."""
+        looks: Mapping[Output, Look] = {}
+        for tile in tiles:
+            part = evaluated.part(tile)
+            for candidate, measure in state.measures:
+                if (truth := part.truths.get(candidate.output)) is not None:
+                    measure.add(tile.cut(candidate.array), truth, tile.locate)
+            state.sums.add(part)
+            canaries.add(tile, state.canary_sums)
+            found = canaries.look(part)
+            looks = {output: looks[output].plus(look) for output, look in found.items()} if looks else found
+        return looks
 
 
-def _powers(looks: Iterable[Sequence[Mapping[Output, Look]]]) -> dict[Output, Power]:
-    """The power in one block, from looks at its tiles."""
-    every = [look for some in looks for look in some]
-    return {output: power([merged([look[output] for look in every])]) for output in every[0]}
+def _powers(looks: Iterable[Mapping[Output, Look]]) -> dict[Output, Power]:
+    """The power in one block, from looks at all of its tiles."""
+    first, *others = looks
+    whole = {
+        output: functools.reduce(Look.plus, (look[output] for look in others), first[output])
+        for output in first
+    }
+    return {output: power([look]) for output, look in whole.items()}
 
 
 def _spans(items: Sequence[Item], count: int) -> list[Sequence[Item]]:
@@ -175,7 +183,7 @@ def _pooled(pool: Executor) -> Each:
 
     def each(function: Callable[[Item], T], items: Iterable[Item]) -> Iterator[T]:
         def silent(item: Item) -> T:
-            with np.errstate(all="ignore"):  # a thread has a state of its own
+            with np.errstate(all="ignore"):  # each thread has another state
                 return function(item)
 
         return pool.map(silent, items)

@@ -82,4 +82,4 @@ def validate(method: Method, shape: Shape, params: Params, *, where: str) -> Non
     definition(method).validate(shape, params, where)
     own = partition_of(method, shape, params)
     if shape[0] == 0 and 0 in own.reduced:
-        raise ParameterError(f"{where}: x has shape {shape}: an empty batch has no statistics of its own")
+        raise ParameterError(f"{where}: x has shape {shape}: an empty batch has no statistics")

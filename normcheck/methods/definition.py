@@ -70,7 +70,7 @@ def channel_alone(shape: Shape, params: Params) -> tuple[int, ...]:
 
 
 def anything(shape: Shape, params: Params, where: str) -> None:
-    """Accept every value: the method has no parameters of its own to validate."""
+    """Accept every value, for a method without further parameters."""
 
 
 def without(ndim: int, *axes: int) -> tuple[int, ...]:

@@ -30,7 +30,7 @@ def channel_groups(params: Params, channels: int) -> Groups:
 
 
 def default_num_groups(channels: int) -> int:
-    """The number of groups where nobody says: the smallest divisor of ``channels`` above 1."""
+    """The default number of groups: the smallest divisor of ``channels`` above 1."""
     return next((d for d in range(2, channels + 1) if channels % d == 0), 1)
 
 

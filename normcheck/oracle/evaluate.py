@@ -52,6 +52,7 @@ from normcheck.oracle.truth import Truth
 Floats = NDArray[np.floating]
 Item = TypeVar("Item")
 T = TypeVar("T")
+MOST_PREPARED = 2**18  # statistic sets, some 100 bytes each
 STATE = (Output.RUNNING_MEAN, Output.RUNNING_VAR)
 PER_ELEMENT = (Output.Y, Output.GRAD_X)
 BY_PARAMETER = (Output.GRAD_WEIGHT, Output.GRAD_BIAS)
@@ -90,6 +91,7 @@ class Oracle:
         self._bias = inputs.broadcast(inputs.bias, 0.0)
         self._state: Mapping[Output, Running] = {}
         self._plain: Oracle | None = None
+        self._prepared: Mapping[tuple[int, int], Evaluated] = {}
         if precise and not inputs.all_finite():
             # the error-free transformations make an infinity NaN: float64 alone says where one belongs
             self._plain = Oracle(
@@ -112,9 +114,23 @@ class Oracle:
             held = {o: stored(value, inputs.state_dtype) for o, value in state.items()}
             self._state = held if self._trained else state
 
+    def prepare(self, each: Each) -> None:
+        """Compute the statistics of all blocks, where there are few enough sets to keep them."""
+        if sum(block.stop - block.start for block in self.blocks) > MOST_PREPARED:
+            return
+        if len(self.blocks) > 1:
+            found = list(each(lambda block: self._evaluate(block, map, hold=False), self.blocks))
+        else:
+            found = [self._evaluate(block, each, hold=False) for block in self.blocks]
+        self._prepared = {(block.bucket, block.start): e for block, e in zip(self.blocks, found, strict=True)}
+
     def evaluate(self, block: Block, each: Each = map) -> Evaluated:
         """One block, going through its tiles with ``each``; any number of them can be evaluated at the same time."""
-        plain = None if self._plain is None else self._plain.evaluate(block, each)
+        return self._prepared.get((block.bucket, block.start)) or self._evaluate(block, each, hold=True)
+
+    def _evaluate(self, block: Block, each: Each, *, hold: bool) -> Evaluated:
+        """One block; with ``hold`` a tile that is all of it is held from the statistics to its part."""
+        plain = None if self._plain is None else self._plain._evaluate(block, each, hold=hold)
         with np.errstate(all="ignore"):
             statistics: Own | Given
             incoming = batch = None
@@ -123,7 +139,8 @@ class Oracle:
                 statistics = Given.of(mean, var, self._eps, tiny=self._sums.tiny)
                 piece: Callable[[Tile], Piece] = self._piece
             else:
-                statistics, piece = own, _ = self._own(block, each)
+                own, piece, held = self._own(block, each)
+                statistics = own
                 batch = self._moments(block, each, own, piece) if self._tracks else None
                 if Output.GRAD_X in self.outputs:
 
@@ -131,6 +148,8 @@ class Oracle:
                         return addends(own.standardize(piece(tile)), self._h(tile))
 
                     incoming = Incoming.of(each(added, block.tiles), block.n)
+                if not hold:
+                    held.clear()
 
         def part(tile: Tile) -> Part:
             with np.errstate(all="ignore"):
@@ -184,10 +203,10 @@ class Oracle:
     def _piece(self, tile: Tile) -> Piece:
         return Piece(self.inputs.x_of(tile), precise=self._precise, keep=False)
 
-    def _own(self, block: Block, each: Each) -> tuple[Own, Callable[[Tile], Piece]]:
-        """The statistics of a block's sets, and what makes a piece of a tile."""
+    def _own(self, block: Block, each: Each) -> tuple[Own, Callable[[Tile], Piece], list[Piece]]:
+        """The statistics of a block's sets, what makes a piece of a tile, and the piece that it holds, if any."""
         single = len(block.tiles) == 1
-        known: list[Piece] = []  # the only one
+        known: list[Piece] = []
         exponent = np.zeros((block.stop - block.start, 1), dtype=np.int_)
         if self._precise:
             exponent = exponents(each(self.inputs.x_of, block.tiles), self._eps)
@@ -209,7 +228,7 @@ class Oracle:
             tiny=self._sums.tiny,
             unit=self._sums.unit_roundoff,
         )
-        return own, piece
+        return own, piece, known
 
     @staticmethod
     def _moments(block: Block, each: Each, own: Own, piece: Callable[[Tile], Piece]) -> Moments:
@@ -268,7 +287,7 @@ class Oracle:
         if self._momentum is None or self._trained == 0:
             return {Output.RUNNING_MEAN: old_mean, Output.RUNNING_VAR: old_var}
         if batch is None:
-            batch = [self._moments(block, map, *self._own(block, map)) for block in self.blocks]
+            batch = [self._moments(block, map, *self._own(block, map)[:2]) for block in self.blocks]
         whole = Moments(
             n=batch[0].n,
             exponent=np.concatenate([each.exponent for each in batch]),

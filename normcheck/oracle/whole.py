@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from normcheck.case import Case, Output
-from normcheck.methods import Partition
 from normcheck.oracle.evaluate import PER_ELEMENT, Oracle, oracle_of
 from normcheck.oracle.inputs import Inputs
 from normcheck.oracle.truth import Truth
@@ -17,29 +17,9 @@ from normcheck.oracle.truth import Truth
 Floats = NDArray[np.floating]
 
 
-def evaluate(
-    inputs: Inputs,
-    outputs: Iterable[Output],
-    *,
-    eps: float,
-    partition: Partition,
-    precise: bool,
-    momentum: float | None = None,
-    running: bool = False,
-    steps: int | None = None,
-) -> dict[Output, Truth]:
-    """All of ``outputs`` as whole arrays; see :class:`Oracle`."""
-    oracle = Oracle(
-        inputs,
-        outputs,
-        eps=eps,
-        partition=partition,
-        precise=precise,
-        momentum=momentum,
-        running=running,
-        steps=steps,
-    )
-    return whole(oracle)
+def evaluate(inputs: Inputs, outputs: Iterable[Output], **how: Any) -> dict[Output, Truth]:
+    """All of ``outputs``; ``how`` is as :class:`normcheck.oracle.evaluate.Oracle` takes it."""
+    return whole(Oracle(inputs, outputs, **how))
 
 
 def truths_of(case: Case, arrays: Mapping[str, Floats]) -> dict[Output, Truth]:

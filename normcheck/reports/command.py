@@ -4,25 +4,33 @@ from __future__ import annotations
 
 import shlex
 
-from normcheck.case import DEFAULT_EPS, DEFAULT_MOMENTUM, Method, Mode, format_groups
+from normcheck.case import DEFAULT_EPS, DEFAULT_MOMENTUM, Case, Method, Mode, format_groups
 from normcheck.dtype import DType
-from normcheck.report import Comparison, Report
+from normcheck.report import EXPECTED, Comparison, Report
 
 
 def reproduce(result: Comparison, report: Report) -> str:
     """A command line, for a POSIX shell, that runs only the case of ``result`` on its backend."""
-    case, params = result.case, result.case.params
-    given = report.fixtures.get(case.fixture, case.fixture)
-    words = [
-        "normcheck",
-        "compare",
-        "--method",
-        case.method.value,
-        "--fixture",
-        given,
-    ]
+    case = result.case
+    words = ["normcheck", "compare", "--method", case.method.value]
+    words += ["--fixture", report.fixtures.get(case.fixture, case.fixture)]
     if result.backend in report.arguments:
         words += ["--backend", report.arguments[result.backend]]
+    words += _of_case(case)
+    if result.law:
+        words.append("--laws")
+    if report.max_backward_error is not None:
+        words += ["--max-backward-error", repr(report.max_backward_error)]
+    command = shlex.join(words)
+    if result.backend in report.arguments or result.backend == EXPECTED:
+        return command
+    return f"{command}  # in Python, with backends={{{result.backend!r}: …}}"
+
+
+def _of_case(case: Case) -> list[str]:
+    """The options that set the case apart from others of its method and fixture."""
+    params = case.params
+    words: list[str] = []
     if case.dtype is not DType.FLOAT32:
         words += ["--dtype", case.dtype.value]
     if case.mode is not Mode.TRAIN:
@@ -41,8 +49,4 @@ def reproduce(result: Comparison, report: Report) -> str:
         words += ["--no-gradients"]
     if params.channel_axis != 1 and case.method is not Method.LAYER:
         words += ["--channel-axis", str(params.channel_axis)]
-    if result.law:
-        words.append("--laws")
-    if report.max_backward_error is not None:
-        words += ["--max-backward-error", repr(report.max_backward_error)]
-    return shlex.join(words)
+    return words

@@ -28,7 +28,7 @@ class BackendSpec:
     """A backend: ``name`` in the report, ``host`` framework, ``target`` your own code (None: the built-in).
 
     ``argument`` is what was given on the command line. ``python`` is the interpreter to run it with (None: this
-    one), ``recording`` the file of a recording, which needs no framework.
+    one), ``recording`` the file of a recording, which needs no framework, ``function`` an object in this process.
     """
 
     name: str
@@ -39,6 +39,7 @@ class BackendSpec:
     python: str | None = None
     recording: str | None = None
     device: str = "cpu"
+    function: Any = None
 
     @classmethod
     def parse(cls, text: str) -> BackendSpec:
@@ -94,6 +95,13 @@ class BackendSpec:
             return None  # what is installed here does not matter
         return missing(self.host, dict(self.options))
 
+    @property
+    def starts_worker(self) -> bool:
+        """True if it runs in a worker process, as far as that can be told to start."""
+        if self.recording is not None or self.function is not None:
+            return False
+        return self.target is not None or self.missing is None
+
     def for_worker(self) -> dict[str, Any]:
         """What the worker has to know, ready for JSON."""
         entry = self.entry
@@ -107,11 +115,11 @@ class BackendSpec:
         }
 
 
-def backend_specs(names: Iterable[str]) -> tuple[tuple[BackendSpec, ...], tuple[str, ...]]:
+def backend_specs(names: Iterable[str | BackendSpec]) -> tuple[tuple[BackendSpec, ...], tuple[str, ...]]:
     """The backends called ``names`` (none: every usable default), and notes on those left out."""
     specs: dict[str, BackendSpec] = {}
     for name in names:
-        spec = BackendSpec.parse(name)
+        spec = BackendSpec.parse(name) if isinstance(name, str) else name
         if specs.setdefault(spec.name, spec) != spec:
             raise UsageError(
                 f"two backends are called {spec.name!r}: give one an alias, ALIAS={spec.argument}"

@@ -7,13 +7,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from normcheck.answer import Answer
-from normcheck.backends._base import Task
-from normcheck.case import Case
-from normcheck.data import to_data
-from normcheck.dtypes import untagged
 from normcheck.errors import TargetError
 from normcheck.run.backends import BackendSpec
 from normcheck.run.process import WorkerProcess
+from normcheck.run.replies import answer_of, task_of
 from normcheck.run.sources import Question, UnavailableError
 from normcheck.verdict import Verdict
 from normcheck.worker import frames
@@ -107,11 +104,12 @@ class WorkerClient:
 
     def _exchange(self, process: WorkerProcess, question: Question) -> Answer:
         self._number += 1
-        task = task_of(question.case)._asdict()
         deadline = time.monotonic() + self.timeout
         try:
             process.socket.settimeout(self.timeout)
-            frames.send(process.socket, {"task": task, "number": self._number}, question.packed)
+            frames.send(
+                process.socket, {"task": task_of(question.case), "number": self._number}, question.packed
+            )
         except TimeoutError:
             raise _DeadError(Verdict.TIMEOUT, f"took no input for {self.timeout:g} s") from None
         except OSError:
@@ -141,34 +139,3 @@ class WorkerClient:
                 raise UnavailableError(process.printed().strip()) from None
             reason = f"{process.exit_description()}, {doing}, without an answer"
             raise _DeadError(Verdict.CRASH, reason) from None
-
-
-def task_of(case: Case) -> Task:
-    """A case as a worker gets it."""
-    spelled = {"case": case.id, **to_data(case)}
-    return Task(**{name: spelled[name] for name in Task._fields})
-
-
-def answer_of(header: Mapping[str, Any], outputs: Mapping[str, frames.Tagged], printed: str) -> Answer:
-    """The answer that a worker's reply is; an exception where it is nonsense."""
-    status = header["status"]
-    if status == "unsupported":
-        return Answer(verdict=Verdict.UNSUPPORTED, reason=str(header["message"]), stderr=printed)
-    if status == "error":
-        text = printed + str(header["traceback"])
-        return Answer(verdict=Verdict.ERROR, reason=str(header["message"]), stderr=text)
-    if status != "ok":
-        raise ValueError(f"status {status!r}")
-    changed = ", ".join(map(str, header["changed"]))
-    return Answer(
-        verdict=None,
-        reason=f"the call changed its input {changed}" if changed else None,
-        outputs={name: untagged(*array) for name, array in outputs.items()},
-        problems={str(name): str(problem) for name, problem in header["problems"].items()},
-        errors={str(name): str(error) for name, error in header["errors"].items()},
-        absent=frozenset(map(str, header["absent"])),
-        nondeterministic=frozenset(map(str, header["nondeterministic"])),
-        overwritten=frozenset(map(str, header["overwritten"])),
-        seconds=float(header["seconds"]),
-        stderr=printed,
-    )

@@ -32,12 +32,12 @@ AT_LEAST = 1  # tasks that are open while another one is made
 
 def run(
     selection: Selection,
-    backends: Sequence[str] = (),
+    backends: Sequence[str | BackendSpec] = (),
     options: Options | None = None,
     on_progress: OnProgress = ignore,
     known: Sequence[ledger.Entry] = (),
 ) -> Report:
-    """Compare ``backends`` (as ``--backend`` takes them; none: the usable default ones) on ``selection``.
+    """Compare ``backends`` (specs, or as ``--backend`` takes them; none: the usable default ones) on ``selection``.
 
     ``known`` is the ledger of known deviations.
 
@@ -135,7 +135,7 @@ class _Session:
         processes: dict[str, WorkerProcess] = {}
         try:
             for spec in self.specs:
-                if spec.recording is None and (spec.target is not None or spec.missing is None):
+                if spec.starts_worker:
                     processes[spec.name] = WorkerProcess(spec, self.directory)
             from normcheck.run.tasks import TaskList  # NumPy, while the workers start
 
@@ -163,7 +163,7 @@ class _Session:
             results=tasks.results(),
             pairs=tasks.pairs(),
             notes=(*notes, *tasks.notes()),
-            arguments={spec.name: spec.argument for spec in self.specs},
+            arguments={spec.name: spec.argument for spec in self.specs if spec.function is None},
             fixtures={each.fixture.name: each.fixture.argument for each in self.planned},
             max_backward_error=self.options.max_backward_error,
         )
@@ -173,7 +173,11 @@ class _Session:
         from normcheck.run.client import WorkerClient
 
         for spec in self.specs:
-            if spec.name in processes:
+            if spec.function is not None:
+                from normcheck.run.inprocess import InProcess
+
+                self.sources[spec.name] = InProcess(spec)
+            elif spec.name in processes:
                 process = processes.pop(spec.name)
                 self.sources[spec.name] = WorkerClient(
                     spec, process, self.directory, timeout=self.options.timeout

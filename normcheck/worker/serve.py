@@ -23,7 +23,7 @@ Request = Tuple[Dict[str, Any], Dict[str, Tagged]]  # a frame: its header and it
 def serve(sock: socket.socket, directory: str, spec: Dict[str, Any], requests: Iterable[Request]) -> None:
     """Say what the backend of ``spec`` is, and answer ``requests``, all through ``sock``."""
     try:
-        backend = _adapter(spec)
+        backend = adapter_of(spec)
         environment = backend.environment()
     except UnavailableError as error:
         frames.send(sock, {"kind": "unavailable", "message": str(error)})
@@ -43,7 +43,7 @@ def serve(sock: socket.socket, directory: str, spec: Dict[str, Any], requests: I
         frames.send(sock, {"kind": "loaded"})
     worker = Worker(backend, own)
     for header, inputs in requests:
-        reply = answer(worker, Task(**header["task"]), inputs)
+        reply = reply_to(worker, Task(**header["task"]), inputs)
         _flush()
         outputs = reply.pop("outputs", {})
         frames.send(
@@ -51,15 +51,15 @@ def serve(sock: socket.socket, directory: str, spec: Dict[str, Any], requests: I
         )
 
 
-def _adapter(spec: Dict[str, Any]) -> Backend:
+def adapter_of(spec: Dict[str, Any]) -> Backend:
     """The adapter that the parent's registry names, ``module:class``."""
     module, _, attribute = spec["adapter"].partition(":")
     adapter: Backend = getattr(importlib.import_module(module), attribute)(spec["options"], spec["device"])
     return adapter
 
 
-def answer(worker: Worker, task: Task, inputs: Dict[str, Tagged]) -> Dict[str, Any]:
-    """The worker's reply to ``task``, whatever the user's code raises."""
+def reply_to(worker: Worker, task: Task, inputs: Dict[str, Tagged]) -> Dict[str, Any]:
+    """The reply to one task, whatever the user's code raises."""
     try:
         return worker.compute(task, inputs)
     except KeyboardInterrupt:

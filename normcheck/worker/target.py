@@ -99,7 +99,7 @@ def keywords(
 ) -> Tuple[Dict[str, Any], Tuple[str, ...], Optional[str]]:
     """The keywords to call ``function`` with for ``task``: of what the case has, those that it accepts.
 
-    With them, the running statistics that it accepts, and None or why the case cannot be put to it at all.
+    With them, the running statistics that it accepts, and None, or why it cannot be called for the case at all.
     """
     named, any_keyword = _accepted(function)
 

@@ -34,13 +34,15 @@ def report(backend: str) -> Report:
 
 
 def test_every_case_of_the_core_passes(report: Report) -> None:
-    """What one case leaves open, another one decides."""
+    elsewhere = report.decided_elsewhere()
     wrong = [
         (r.case.id, r.output, r.verdict, r.reason)
         for r in report.results
-        if r.verdict not in (Verdict.PASS, Verdict.UNSUPPORTED) and r not in report.decided_elsewhere()
+        if r.verdict not in (Verdict.PASS, Verdict.UNSUPPORTED) and r not in elsewhere
     ]
     assert [] == wrong
+    # 35 elements a channel at an offset of 10⁴ say too little of the sums over them
+    assert {("offset-1e4", Output.GRAD_WEIGHT)} >= {(r.case.fixture, r.output) for r in elsewhere}
     assert (normcheck.ExitCode.OK, ()) == (report.exit_code, report.uncovered())
 
 

@@ -16,7 +16,7 @@ from normcheck.backends.numpy import NumPy
 from normcheck.case import Mode
 from normcheck.verdict import Verdict
 from normcheck.worker.compute import BLOCK, Worker
-from normcheck.worker.serve import answer
+from normcheck.worker.serve import reply_to
 
 Function = Callable[..., Any]
 
@@ -362,11 +362,11 @@ def test_whatever_is_raised_is_an_error(worker: Worker, reason: str) -> None:
 
 def test_an_interruption_is_no_answer() -> None:
     with pytest.raises(KeyboardInterrupt):
-        answer(raising(KeyboardInterrupt()), task(), inputs())
+        reply_to(raising(KeyboardInterrupt()), task(), inputs())
 
 
 def test_the_traceback_is_the_users_and_nothing_of_ours() -> None:
-    reply = answer(raising(ValueError("deep down")), task(), inputs())
+    reply = reply_to(raising(ValueError("deep down")), task(), inputs())
     assert "deep down" in reply["traceback"]
     assert Path(__file__).name in reply["traceback"]
     assert "normcheck/worker" not in reply["traceback"]

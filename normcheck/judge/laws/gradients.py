@@ -42,7 +42,7 @@ def _standardized(case: Case, arrays: Arrays) -> Sequence[tuple[Own, Standardize
 
 
 def detached(case: Case, arrays: Arrays) -> Array:
-    """r·h: what grad_x is for whoever takes the statistics for constants. Shape: that of x.
+    """r·h: grad_x with the statistics taken for constants. Shape: that of x.
 
     Σ r·h and Σ r·h·x̂ are what the laws of the sums are there to catch.
     """

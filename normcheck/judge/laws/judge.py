@@ -62,7 +62,7 @@ class LawJudge:
         return [result for result in compared if not (result.verdict.good and self._vacuous(result.output))]
 
     def _vacuous(self, output: Output) -> bool:
-        """True where the law says no more than 0 = 0, whatever the outputs: to obey it is no achievement."""
+        """True where the law only says 0 = 0, whatever the outputs are: obeying it shows nothing."""
         return self._blind_to(output) == NOTHING
 
     def without_output(self, backend: str, verdict: Verdict, reason: str | None) -> list[Comparison]:

@@ -159,7 +159,7 @@ def difference(left: Real, right: Real) -> Array:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trial:
-    """A law put to a case: the further ``runs``, by name, and a relation for each output."""
+    """A law applied to a case: the further ``runs``, by name, and a relation for each output."""
 
     runs: Mapping[str, Run]
     relations: Mapping[Output, Relation]
@@ -171,7 +171,7 @@ class Law:
 
     ``statement`` is a sentence without its full stop. ``put_to`` makes a trial of a case and its arrays,
     None where the law does not apply or the transformed inputs are not exact in the case's dtype.
-    ``between_methods`` marks laws that one's own implementation, which is of one method, cannot be put to.
+    ``between_methods`` marks laws that relate two methods: an implementation of one method cannot be judged by them.
     """
 
     name: str

@@ -1,0 +1,116 @@
+"""A source in this process: a function or a layer that the caller has as an object, not as a file.
+
+It shares the caller's process: a crash or a hang is the caller's too. What the host's adapter sets (threads,
+determinism, float64) is set back after each call.
+"""
+
+from __future__ import annotations
+
+import functools
+import types
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from normcheck.answer import Answer
+from normcheck.backends import BUILTIN
+from normcheck.backends._base import Task, UnavailableError
+from normcheck.dtypes import tagged
+from normcheck.errors import UsageError
+from normcheck.run import sources
+from normcheck.run.backends import BackendSpec
+from normcheck.run.replies import answer_of, task_of
+from normcheck.run.sources import Question
+from normcheck.worker.compute import Worker
+from normcheck.worker.serve import adapter_of, reply_to
+
+# Libraries whose layers and functions another framework hosts.
+GUESTS = {"flax": "jax", "equinox": "jax", "haiku": "jax", "jaxlib": "jax"}
+HOSTS = {entry.requires: name for name, entry in BUILTIN.items() if name == entry.requires} | GUESTS
+
+
+class InProcess:
+    """Answers with the function or the layer of ``spec``, in this process."""
+
+    def __init__(self, spec: BackendSpec) -> None:
+        self.spec = spec
+        self.environment: Mapping[str, Any] = {}
+
+    def answer(self, question: Question) -> Answer:
+        """Call it with the inputs of one case; some settings are those of the thread that calls."""
+        inputs = {name: tagged(array) for name, array in question.arrays.items()}
+        try:
+            backend = adapter_of(self.spec.for_worker())
+        except UnavailableError as error:
+            raise sources.UnavailableError(str(error)) from None
+        try:
+            self.environment = backend.environment()
+            worker = Worker(backend, self.spec.function)
+            reply = reply_to(worker, Task(**task_of(question.case)), inputs)
+        finally:
+            backend.release()
+        return answer_of(reply, reply.pop("outputs", {}), "")
+
+    def close(self) -> None:
+        """Do nothing: no process runs."""
+
+
+def host_of(name: str, value: Any) -> str:
+    """The host of a function or a layer: the framework that its class, or what its code names, comes from.
+
+    UsageError where that is more than one.
+    """
+    found = {HOSTS[root] for root in _roots(value) if root in HOSTS}
+    if len(found) > 1:
+        found.discard("numpy")
+    if len(found) > 1:
+        raise UsageError(
+            f"backend {name!r}: it uses {' and '.join(sorted(found))}; name its host: {name!r}: ('torch', …)"
+        )
+    return next(iter(found), "numpy")
+
+
+def _roots(value: Any, seen: set[int] | None = None) -> Iterator[str]:
+    """The top-level packages of a layer's classes, or of what the code of a function names, and of functions there."""
+    seen = set() if seen is None else seen
+    while isinstance(value, functools.partial) or hasattr(value, "__wrapped__"):
+        value = value.func if isinstance(value, functools.partial) else value.__wrapped__
+    if id(value) in seen:
+        return
+    seen.add(id(value))
+    if isinstance(value, types.MethodType):
+        yield from _roots(value.__self__, seen)
+        value = value.__func__
+    yield _root(value)
+    if not isinstance(value, types.FunctionType):
+        yield from map(_root, type(value).__mro__)
+        return
+    cells = [cell.cell_contents for cell in value.__closure__ or () if cell != types.CellType()]
+    named = [value.__globals__[name] for name in _names(value.__code__) if name in value.__globals__]
+    for each in (*cells, *named):
+        if isinstance(each, types.FunctionType) and _root(each) not in HOSTS:
+            yield from _roots(each, seen)
+        yield _root(each)
+
+
+def _root(value: Any) -> str:
+    module = value.__name__ if isinstance(value, types.ModuleType) else getattr(value, "__module__", None)
+    return str(module or "").partition(".")[0]
+
+
+def _names(code: types.CodeType) -> Iterator[str]:
+    yield from code.co_names
+    for constant in code.co_consts:
+        if isinstance(constant, types.CodeType):
+            yield from _names(constant)
+
+
+def spec_of(name: str, value: Any) -> BackendSpec:
+    """The spec of a function, a layer, or a pair of a host and one of these."""
+    host, function = value if isinstance(value, tuple) and len(value) == 2 else (host_of(name, value), value)
+    if not callable(function):
+        raise UsageError(
+            f"backend {name!r} is a {type(function).__name__}, not a function or a layer to call"
+        )
+    if host not in BUILTIN:
+        raise UsageError(f"backend {name!r}: the host {host!r} is unknown; valid: {', '.join(BUILTIN)}")
+    return BackendSpec(name=name, host=host, argument=name, function=function)

@@ -1,0 +1,45 @@
+"""A case as the task of a worker, and the worker's reply as an answer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from normcheck.answer import Answer
+from normcheck.backends._base import Task
+from normcheck.case import Case
+from normcheck.data import to_data
+from normcheck.dtypes import untagged
+from normcheck.verdict import Verdict
+from normcheck.worker import frames
+
+
+def task_of(case: Case) -> dict[str, Any]:
+    """The fields of a :class:`normcheck.backends._base.Task`."""
+    spelled = {"case": case.id, **to_data(case)}
+    return {name: spelled[name] for name in Task._fields}
+
+
+def answer_of(header: Mapping[str, Any], outputs: Mapping[str, frames.Tagged], printed: str) -> Answer:
+    """The answer in a reply; KeyError, TypeError or ValueError where it is malformed."""
+    status = header["status"]
+    if status == "unsupported":
+        return Answer(verdict=Verdict.UNSUPPORTED, reason=str(header["message"]), stderr=printed)
+    if status == "error":
+        text = printed + str(header["traceback"])
+        return Answer(verdict=Verdict.ERROR, reason=str(header["message"]), stderr=text)
+    if status != "ok":
+        raise ValueError(f"status {status!r}")
+    changed = ", ".join(map(str, header["changed"]))
+    return Answer(
+        verdict=None,
+        reason=f"the call changed its input {changed}" if changed else None,
+        outputs={name: untagged(*array) for name, array in outputs.items()},
+        problems={str(name): str(problem) for name, problem in header["problems"].items()},
+        errors={str(name): str(error) for name, error in header["errors"].items()},
+        absent=frozenset(map(str, header["absent"])),
+        nondeterministic=frozenset(map(str, header["nondeterministic"])),
+        overwritten=frozenset(map(str, header["overwritten"])),
+        seconds=float(header["seconds"]),
+        stderr=printed,
+    )
