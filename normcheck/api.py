@@ -15,7 +15,7 @@ from normcheck.errors import UnknownNameError
 from normcheck.options import DEFAULT_TIMEOUT, Options
 from normcheck.plan import Selection, parse_groups
 from normcheck.report import Report
-from normcheck.run.backends import BackendSpec
+from normcheck.run.backends import BackendSpec, check_alias
 from normcheck.run.session import run
 
 Name = TypeVar("Name", Method, DType, Mode)
@@ -93,6 +93,9 @@ def _specs(backends: Iterable[str] | Mapping[str, Any]) -> tuple[str | BackendSp
         return (backends,) if isinstance(backends, str) else tuple(backends)
     from normcheck.run.inprocess import spec_of  # imports NumPy
 
+    for name in backends:
+        if name != backends[name]:  # a built-in backend under its name is no alias
+            check_alias(name, name)
     return tuple(
         replace(BackendSpec.parse(value), name=name) if isinstance(value, str) else spec_of(name, value)
         for name, value in backends.items()

@@ -15,12 +15,12 @@ from numpy.typing import NDArray
 
 from normcheck.case import Case, Output
 from normcheck.judge.array import Bound
-from normcheck.judge.distance import Scale
+from normcheck.judge.distance import AT_ONCE, Scale
 from normcheck.judge.others import Other, other_partitions
 from normcheck.methods import Partition
 from normcheck.methods.tiles import Tile
 from normcheck.oracle import Inputs, Truth
-from normcheck.oracle.parameters import Gathered, summand
+from normcheck.oracle.parameters import Gathered, reshaped, summand
 from normcheck.oracle.parts import Each, Part
 from normcheck.oracle.reals import Real, high, low
 
@@ -130,7 +130,7 @@ class Canaries:
             return {}
         shape = tuple(self.inputs.x.shape[axis] for axis in self.inputs.parameter_axes)
         precise = self.case.dtype == "float64"
-        return {name: Gathered(shape, precise=precise) for name in self._others}
+        return {name: Gathered(shape, precise=precise, conditions=False) for name in self._others}
 
     def add(self, tile: Tile, sums: Mapping[str, Gathered]) -> None:
         """Add what a tile contributes."""
@@ -139,8 +139,8 @@ class Canaries:
                 product = self._others[name].value(Output.GRAD_WEIGHT, tile)
                 gathered.add(summand(tile, self.inputs.parameter_axes, product))
 
-    def look_whole(self, output: Output, truth: Truth, sums: Mapping[str, Gathered]) -> Look:
-        """A parameter's gradient or a running statistic, of which each element is a set."""
+    def looks_at_whole(self, output: Output, truth: Truth, sums: Mapping[str, Gathered]) -> Iterator[Look]:
+        """A parameter's gradient or a running statistic, of which each element is a set, some elements at a time."""
         canaries: dict[str, Real] = {"all-zero output": np.zeros_like(truth.value)}
         unchanged = {
             Output.RUNNING_MEAN: self.inputs.running_mean,
@@ -150,10 +150,14 @@ class Canaries:
             canaries["its input unchanged"] = unchanged.astype(np.float64)
         if output is Output.GRAD_WEIGHT:
             canaries |= {name: gathered.value for name, gathered in sums.items()}
-        with np.errstate(all="ignore"):
-            masks = self._compared(output, list(canaries.values()), truth)
-        finite = np.isfinite(truth.value).reshape(-1).astype(np.intp)
-        return self._looked(tuple(canaries), finite, [mask.reshape(len(canaries), -1) for mask in masks])
+        flat = truth.reshaped((-1,))
+        values = [reshaped(each, (-1,)) for each in canaries.values()]
+        for start in range(0, flat.value.size, AT_ONCE):
+            some = slice(start, start + AT_ONCE)
+            part = flat.at(some)
+            with np.errstate(all="ignore"):
+                masks = self._compared(output, [value[some] for value in values], part)
+            yield self._looked(tuple(canaries), np.isfinite(part.value).astype(np.intp), masks)
 
     def _of(self, output: Output) -> Iterator[tuple[str, Callable[[Tile], Real]]]:
         """The canaries of an output of the shape of x, each as what gives a tile of it."""

@@ -69,20 +69,26 @@ class CaseJudge:
 
     def judge(self, answers: Mapping[str, Answer]) -> Judged:
         """The comparisons of the answers of all backends, one for each output that the case expects of them."""
-        candidates = [*self._stated_candidates(), *self._candidates(answers)]
+        unfits = [unfit(each.values, self._shape(each.output), None) for each in self._stated]
+        fitting = [each for each, failed in zip(self._stated, unfits, strict=True) if failed is None]
+        candidates = [*map(self._stated_candidate, fitting), *self._candidates(answers)]
         figures, powers = self._traversal.run(candidates)
-        found = {
-            (each.backend, each.output): self._finished(
+        judgements = [
+            self._finished(
                 each.output,
                 concluded(figure, each.array, each.scale, each.bound, self._x(each.output)),
                 powers[each.output],
             )
             for each, figure in zip(candidates, figures, strict=True)
-        }
+        ]
+        returned = zip(candidates[len(fitting) :], judgements[len(fitting) :], strict=True)
+        found = {(each.backend, each.output): judgement for each, judgement in returned}
         results = {name: self._results(name, answer, found) for name, answer in answers.items()}
-        if self._stated:
+        if self._stated:  # a fixture may state several values of one output
+            of_stated = iter(judgements)
             results[EXPECTED] = tuple(
-                self._comparison(EXPECTED, each.output, self._of_stated(each, found)) for each in self._stated
+                self._comparison(EXPECTED, each.output, failed or next(of_stated))
+                for each, failed in zip(self._stated, unfits, strict=True)
             )
         return Judged(results=results, pairs=self._pairs(answers))
 
@@ -92,27 +98,18 @@ class CaseJudge:
         """The comparisons of a backend that gave no output: as many as there should have been."""
         return without_output(self.case, backend, verdict, reason, stderr=stderr)
 
-    def _stated_candidates(self) -> Iterator[Candidate]:
-        for each in self._stated:
-            if unfit(each.values, self._shape(each.output), None) is None:
-                scale, bound = self._scales[each.output], self._bounds[each.output]
-                if each.decimals is not None:
-                    scale, bound = printed(each.decimals)
-                values = self._stated_array(each)
-                yield Candidate(backend=EXPECTED, output=each.output, array=values, scale=scale, bound=bound)
+    def _stated_candidate(self, stated: Stated) -> Candidate:
+        output = stated.output
+        scale, bound = self._scales[output], self._bounds[output]
+        if stated.decimals is not None:
+            scale, bound = printed(stated.decimals)
+        values = self._stated_array(stated)
+        return Candidate(backend=EXPECTED, output=output, array=values, scale=scale, bound=bound)
 
     def _stated_array(self, stated: Stated) -> Floats:
         exact = stated.decimals is None
         dtype = numpy_dtype(self.case.dtype_of(stated.output)) if exact else np.dtype(np.float64)
         return stated.values.astype(dtype)
-
-    def _of_stated(self, stated: Stated, found: Mapping[tuple[str, Output], Judgement]) -> Judgement:
-        judgement = found.get((EXPECTED, stated.output))
-        if judgement is not None:
-            return judgement
-        failed = unfit(stated.values, self._shape(stated.output), None)
-        assert failed is not None  # noqa: S101 (or it had been measured)
-        return failed
 
     def _candidates(self, answers: Mapping[str, Answer]) -> Iterator[Candidate]:
         for backend, answer in answers.items():
@@ -170,6 +167,8 @@ class CaseJudge:
                 if answer.verdict is None and output in answer.outputs
             ]
             for (a, left), (b, right) in itertools.combinations(present, 2):
+                if a == b:
+                    continue  # two values that the fixture states
                 difference = max_abs_difference(left, right)
                 found.append(Pair(case=self.case.id, output=output, backends=(a, b), max_abs_diff=difference))
         return tuple(found)

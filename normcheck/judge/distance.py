@@ -175,8 +175,9 @@ class Measure:
         if not math.isfinite(largest):
             self._exactly(some, locate)
             return
-        # ulp_distance n needs a relative difference of more than (n - 2)·u/2.
-        ratio = min(figures.rel_diff, max(figures.ulp - 1, 0) * 0.5 * self.scale.dtype.output_roundoff)
+        # ulp_distance n needs a relative difference of more than (n - 2)·u/2, but across binades or zero.
+        least = max(figures.ulp - 1, 0) * 0.5 * self.scale.dtype.output_roundoff
+        ratio = min(figures.rel_diff, least, 0.5)
         small = some.value * ratio
         np.abs(small, out=small)
         bound = some.cond * (min(figures.beta, self.allowed) * self.scale.unit)
@@ -305,7 +306,14 @@ def backward_error(error: Array, cond: Array, cond2: Array, unit: float) -> Arra
     """β, element by element, of absolute errors: 0 for an error of 0, infinite where nothing allows any."""
     with np.errstate(all="ignore"):
         divisor = cond + np.sqrt(np.square(cond) + 4.0 * cond2 * error)
-        return np.where(error == 0, 0.0, 2.0 * error / (unit * divisor))
+        beta = 2.0 * error / (unit * divisor)
+        if not np.isfinite(divisor).all():  # squares that overflow would let any error pass
+            share = error / cond
+            scaled = (
+                2.0 * share / (unit * (1.0 + np.hypot(1.0, 2.0 * np.sqrt(cond2 / cond) * np.sqrt(share))))
+            )
+            beta = np.where(np.isfinite(divisor), beta, scaled)
+        return np.where(error == 0, 0.0, beta)
 
 
 def ulp_distance(a: Floats, b: Floats) -> NDArray[np.uint64]:

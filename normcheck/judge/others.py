@@ -25,7 +25,7 @@ from normcheck.oracle.reals import Real, beside, high, ldexp, low, stacked, sum_
 from normcheck.oracle.statistics import Piece, exponents, plain_statistics
 
 T = TypeVar("T")
-MAX_SETS = 2**19  # of another method: its statistics are held, 16 bytes a set
+MAX_SETS = 2**19  # of another method: its statistics are held, 16 to 72 bytes a set
 
 
 class Other:
@@ -112,7 +112,7 @@ class Other:
     def _of_sets(self, tiles: Sequence[Tile], sets: int, n: int, each: Each) -> dict[str, Real]:
         exponent = np.zeros((sets, 1), dtype=np.int_)
         if self._precise:
-            exponent = exponents(each(self.inputs.x_of, tiles), self._eps)
+            exponent = exponents(each(self.inputs.largest, tiles), self._eps)
         known: list[Piece] = []  # the only one
 
         def piece(tile: Tile) -> Piece:

@@ -125,7 +125,7 @@ class Traversal:
             first.merge(other)
         totals = oracle.totals(batches, first.sums)
         for output, truth in totals.items():
-            powers[output] = power([canaries.look_whole(output, truth, first.canary_sums)])
+            powers[output] = power(canaries.looks_at_whole(output, truth, first.canary_sums))
             for candidate, measure in first.measures:
                 if candidate.output is output:
                     measure.add_whole(candidate.array, truth)

@@ -81,5 +81,5 @@ def validate(method: Method, shape: Shape, params: Params, *, where: str) -> Non
         raise ParameterError(f"{where}: momentum is {params.momentum:g}; it must be from 0 to 1")
     definition(method).validate(shape, params, where)
     own = partition_of(method, shape, params)
-    if shape[0] == 0 and 0 in own.reduced:
+    if shape[0] == 0 and (0 in own.reduced or params.track_running_stats):
         raise ParameterError(f"{where}: x has shape {shape}: an empty batch has no statistics")

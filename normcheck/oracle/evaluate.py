@@ -209,7 +209,7 @@ class Oracle:
         known: list[Piece] = []
         exponent = np.zeros((block.stop - block.start, 1), dtype=np.int_)
         if self._precise:
-            exponent = exponents(each(self.inputs.x_of, block.tiles), self._eps)
+            exponent = exponents(each(self.inputs.largest, block.tiles), self._eps)
 
         def piece(tile: Tile) -> Piece:
             if known:

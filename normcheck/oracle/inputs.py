@@ -50,6 +50,11 @@ class Inputs:
         """The part of x at ``tile``, in float64."""
         return tile.cut(self.x).astype(np.float64)
 
+    def largest(self, tile: Tile) -> Array:
+        """The largest magnitude of x in each row of ``tile``, (sets, 1)."""
+        found: Array = np.abs(self.x_of(tile)).max(axis=1, keepdims=True)
+        return found
+
     def grad_y_of(self, tile: Tile) -> Array:
         """The part of the incoming gradient at ``tile``, in float64."""
         assert self.grad_y is not None  # noqa: S101 (a case with gradients has it)

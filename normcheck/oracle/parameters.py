@@ -41,12 +41,14 @@ def summand(
 
 
 class Gathered:
-    """The gradient of a parameter of ``shape`` and its conditions, added up so far."""
+    """The gradient of a parameter of ``shape``, and with ``conditions`` its conditions, added up so far."""
 
-    def __init__(self, shape: tuple[int, ...], *, precise: bool) -> None:
+    def __init__(self, shape: tuple[int, ...], *, precise: bool, conditions: bool = True) -> None:
         zeros = np.zeros(shape)
         self.value: Real = DoubleDouble(zeros) if precise else zeros
-        self.cond, self.cond2 = np.zeros(shape), np.zeros(shape)
+        self._everywhere = (slice(None),) * len(shape)
+        held = shape if conditions else (0,) * len(shape)
+        self.cond, self.cond2 = np.zeros(held), np.zeros(held)
 
     def add(self, summand: Summand) -> None:
         """Take in what a tile adds."""
@@ -55,13 +57,13 @@ class Gathered:
             self.value[place] = self.value[place] + summand.value
         else:
             self.value[place] += high(summand.value)
-        self.cond[place] += summand.cond
-        self.cond2[place] += summand.cond2
+        if self.cond.size:
+            self.cond[place] += summand.cond
+            self.cond2[place] += summand.cond2
 
     def merge(self, other: Gathered) -> None:
         """Take in the sums over other tiles."""
-        everything = (slice(None),) * self.cond.ndim
-        self.add(Summand(place=everything, value=other.value, cond=other.cond, cond2=other.cond2))
+        self.add(Summand(place=self._everywhere, value=other.value, cond=other.cond, cond2=other.cond2))
 
 
 def reshaped(a: Real, shape: Sequence[int]) -> Real:

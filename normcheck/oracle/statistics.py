@@ -273,17 +273,23 @@ def moments(own: Own, over: Over, n: int) -> Moments:
     )
 
 
-def exponents(pieces: Iterable[Array], eps: float) -> NDArray[np.int_]:
-    """The powers of two that bring sets, and the root of eps, to at most 1: squares stay in range."""
-    largest = functools.reduce(np.maximum, (np.abs(x).max(axis=1, keepdims=True) for x in pieces))
-    largest = np.maximum(largest, math.sqrt(eps))
+def exponents(maxima: Iterable[Array], eps: float) -> NDArray[np.int_]:
+    """The powers of two that bring sets, and the root of eps, to at most 1: squares stay in range.
+
+    ``maxima`` are the largest magnitudes in the pieces of each set, (sets, 1).
+    """
+    largest = np.maximum(functools.reduce(np.maximum, maxima), math.sqrt(eps))
     exponent: NDArray[np.int_] = np.frexp(np.where(np.isfinite(largest), largest, 1.0))[1]
     return exponent
 
 
 def standardize(x: Array, eps: float, *, precise: bool, tiny: float, unit: float) -> tuple[Own, Standardized]:
     """The statistics and x̂ of whole statistic sets (sets, n); ``precise`` in double-double, for float64 inputs."""
-    exponent = exponents([x], eps) if precise else np.zeros((len(x), 1), dtype=np.int_)
+    exponent = (
+        exponents([np.abs(x).max(axis=1, keepdims=True)], eps)
+        if precise
+        else np.zeros((len(x), 1), dtype=np.int_)
+    )
     piece = Piece(np.ldexp(x, -exponent) if precise else x, precise=precise, keep=True)
     own = own_statistics(
         lambda function: [function(piece)], x.shape[1], eps, exponent=exponent, tiny=tiny, unit=unit

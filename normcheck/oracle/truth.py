@@ -49,6 +49,16 @@ class Truth:
             cond2=self.cond2[index],
         )
 
+    def reshaped(self, shape: tuple[int, ...]) -> Truth:
+        """The same elements in another shape."""
+        return replace(
+            self,
+            value=self.value.reshape(shape),
+            tail=None if self.tail is None else self.tail.reshape(shape),
+            cond=self.cond.reshape(shape),
+            cond2=self.cond2.reshape(shape),
+        )
+
     def claimed_error(self) -> Array:
         """A bound of the oracle's own absolute error, checked against ball arithmetic in the tests.
 

@@ -51,7 +51,7 @@ class BackendSpec:
             raise UsageError(f"backend {text!r}: write {GRAMMAR}")
         alias, host, rest = parts["alias"], parts["host"], parts["rest"] or ""
         if alias is not None:
-            _check_alias(alias, text)
+            check_alias(alias, text)
         name = alias or text
         if host == FILE and parts["kind"] == ":":
             return cls(name=name, host=FILE, argument=text, recording=_existing(rest, text))
@@ -138,7 +138,8 @@ def _existing(path: str, text: str) -> str:
     return path
 
 
-def _check_alias(alias: str, text: str) -> None:
+def check_alias(alias: str, text: str) -> None:
+    """UsageError unless ``alias`` can name a backend."""
     taken: Iterable[str] = (*BUILTIN, FILE, EXPECTED)
     if not re.fullmatch(r"[\w.-]+", alias) or alias in taken:
         raise UsageError(

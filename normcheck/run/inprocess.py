@@ -7,6 +7,7 @@ determinism, float64) is set back after each call.
 from __future__ import annotations
 
 import functools
+import threading
 import types
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -23,6 +24,8 @@ from normcheck.run.sources import Question
 from normcheck.worker.compute import Worker
 from normcheck.worker.serve import adapter_of, reply_to
 
+ONE_AT_A_TIME = threading.Lock()  # settings are the process's: two sources would set them back for each other
+
 # Libraries whose layers and functions another framework hosts.
 GUESTS = {"flax": "jax", "equinox": "jax", "haiku": "jax", "jaxlib": "jax"}
 HOSTS = {entry.requires: name for name, entry in BUILTIN.items() if name == entry.requires} | GUESTS
@@ -38,16 +41,20 @@ class InProcess:
     def answer(self, question: Question) -> Answer:
         """Call it with the inputs of one case; some settings are those of the thread that calls."""
         inputs = {name: tagged(array) for name, array in question.arrays.items()}
-        try:
-            backend = adapter_of(self.spec.for_worker())
-        except UnavailableError as error:
-            raise sources.UnavailableError(str(error)) from None
-        try:
-            self.environment = backend.environment()
-            worker = Worker(backend, self.spec.function)
-            reply = reply_to(worker, Task(**task_of(question.case)), inputs)
-        finally:
-            backend.release()
+        with ONE_AT_A_TIME:
+            try:
+                backend = adapter_of(self.spec.for_worker())
+            except UnavailableError as error:
+                raise sources.UnavailableError(str(error)) from None
+            except Exception as error:  # a framework that cannot be imported, for whatever reason
+                reason = f"{self.spec.host} cannot be imported: {type(error).__name__}: {error}"
+                raise sources.UnavailableError(reason) from None
+            try:
+                self.environment = backend.environment()
+                worker = Worker(backend, self.spec.function)
+                reply = reply_to(worker, Task(**task_of(question.case)), inputs)
+            finally:
+                backend.release()
         return answer_of(reply, reply.pop("outputs", {}), "")
 
     def close(self) -> None:

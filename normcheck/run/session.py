@@ -283,8 +283,8 @@ class _Session:
                 return
             if run == OWN and answer.verdict is not None:
                 without_output[case] = answer
-            del request  # and with it the arrays
             self.inbox.put(_Answered(name, number, run, answer))
+            del request, answer  # and with them the arrays
 
 
 def _cpu() -> str:

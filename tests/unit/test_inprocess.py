@@ -134,3 +134,39 @@ def test_a_function_of_two_frameworks_has_to_name_its_host(requires: Callable[[s
 
     with pytest.raises(UsageError, match=r"uses jax and torch; name its host"):
         host_of("mine", both)
+
+
+def test_a_name_that_is_taken_is_refused() -> None:
+    with pytest.raises(UsageError, match="expected"):
+        compared(expected=layer_norm)
+    with pytest.raises(UsageError, match="torch"):
+        compared(torch=layer_norm)
+
+
+def test_a_host_that_cannot_be_imported_is_unavailable(monkeypatch: pytest.MonkeyPatch) -> None:
+    def gone(spec: Any) -> Any:
+        raise ModuleNotFoundError("No module named 'jax'")
+
+    monkeypatch.setattr("normcheck.run.inprocess.adapter_of", gone)
+    report = compared(mine=("numpy", layer_norm))
+    assert {Verdict.UNAVAILABLE} == {r.verdict for r in report.results if r.backend == "mine"}
+    assert "numpy cannot be imported" in str(report.results[-1].reason)
+
+
+def test_two_functions_do_not_set_each_others_settings_back(requires: Callable[[str], None]) -> None:
+    requires("torch")
+    import time
+
+    import torch
+
+    def quick(x: Any, weight: Any, bias: Any, *, eps: float, normalized_ndim: int) -> Any:
+        return torch.nn.functional.layer_norm(x, x.shape[x.ndim - normalized_ndim :], weight, bias, eps)
+
+    def slow(x: Any, weight: Any, bias: Any, *, eps: float, normalized_ndim: int) -> Any:
+        time.sleep(0.1)
+        return quick(x, weight, bias, eps=eps, normalized_ndim=normalized_ndim)
+
+    torch.set_num_threads(2)
+    report = normcheck.compare("layer", backends={"slow": slow, "quick": quick}, fixtures=["nchw"])
+    assert {Verdict.PASS} == {result.verdict for result in report.results}
+    assert (2, 0) == (torch.get_num_threads(), torch.get_deterministic_debug_mode())

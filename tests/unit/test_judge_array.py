@@ -385,3 +385,23 @@ def test_a_nan_in_an_early_block_is_not_forgotten() -> None:
     a, b = np.zeros(2 * AT_ONCE), np.zeros(2 * AT_ONCE)
     a[0], b[-1] = np.nan, 9.0
     assert math.isnan(max_abs_difference(a, b) or 0.0)
+
+
+@pytest.mark.parametrize(
+    ("error", "cond", "cond2"), [(1e160, 1e160, 0.0), (1e155, 1e150, 1e154), (3e307, 1e308, 1e308)]
+)
+def test_squares_that_overflow_let_no_error_pass(error: float, cond: float, cond2: float) -> None:
+    """The same numbers a power of two smaller have the same backward error, as it has no scale."""
+    unit = 2.0**-53
+    scale = 2.0**-600
+    given = [np.array([value]) for value in (error, cond, cond2)]
+    scaled = [given[0] * scale, given[1] * scale, given[2] * scale]
+    assert backward_error(*given, unit)[0] == pytest.approx(backward_error(*scaled, unit)[0], rel=1e-12)
+
+
+def test_a_wrong_sign_far_into_an_array_is_counted_in_ulp() -> None:
+    value = np.ones(3 * AT_ONCE)
+    actual = value.astype(np.float32)
+    actual[0], actual[-1] = 100.0, -1.0
+    found = judge(actual, truth(value), dtype=DType.FLOAT32, bound=Bound.for_sums_of(4))
+    assert 2 * 0x3F800000 == found.max_ulp

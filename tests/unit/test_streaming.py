@@ -18,7 +18,7 @@ from normcheck.dtype import DType
 from normcheck.dtypes import numpy_dtype
 from normcheck.fixtures.generate import bell
 from normcheck.judge import traversal
-from normcheck.judge.case import CaseJudge, Judged
+from normcheck.judge.case import CaseJudge, Judged, Stated
 from normcheck.judge.laws import OWN, Run
 from normcheck.options import Options
 from normcheck.oracle import oracle_of, truths_of
@@ -254,3 +254,16 @@ def test_small_tasks_go_out_before_the_answers_are_there(
     monkeypatch.setattr(Echo, "answer", late)
     assert Tasks.total == stream(16).recorded
     assert Tasks.total == Recorder.most
+
+
+def test_several_stated_values_of_one_output_are_each_judged() -> None:
+    run = case_of(Method.LAYER, Mode.TRAIN, DType.FLOAT32)
+    right = truths_of(run.case, run.arrays)[Output.Y].value
+    stated = [
+        Stated(output=Output.Y, values=np.full(SHAPE, 9.0), decimals=None),
+        Stated(output=Output.Y, values=np.ones((1, 1)), decimals=None),
+        Stated(output=Output.Y, values=right, decimals=None),
+    ]
+    judged = CaseJudge(run.case, run.arrays, Options(), stated).judge({})
+    assert [Verdict.FAIL, Verdict.FAIL, Verdict.PASS] == [r.verdict for r in judged.results["expected"]]
+    assert "has shape (1, 1)" in str(judged.results["expected"][1].reason)
