@@ -107,10 +107,10 @@ class Keras(Adapter):
         """Keras reads KERAS_BACKEND once, when it is imported."""
         self.options, self.device = dict(options), device
         under = self.options.get("backend", "jax")
+        os.environ["KERAS_BACKEND"] = under  # before TensorFlow imports Keras
         module, _, adapter = FRAMEWORKS[under].partition(":")
         framework = importlib.import_module(f"normcheck.backends.{module}")
         self._framework: Backend = getattr(framework, adapter)({"jit": "False"}, device)
-        os.environ["KERAS_BACKEND"] = under
         self._keras: Any = importlib.import_module("keras")
         if self._keras.backend.backend() != under:
             raise UnavailableError(f"Keras runs on {self._keras.backend.backend()} already, not on {under}")

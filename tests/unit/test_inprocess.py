@@ -66,6 +66,7 @@ def test_a_torch_layer_and_function_pass_and_the_settings_stay(requires: Callabl
         return torch.nn.functional.group_norm(x, num_groups, weight, bias, eps)
 
     torch.set_num_threads(2)
+    torch.set_deterministic_debug_mode(0)  # whatever ran before in this process
     layer = torch.nn.GroupNorm(num_groups=4, num_channels=8)
     report = normcheck.compare("group", backends={"mine": group_norm, "layer": layer}, fixtures=["nchw"])
     assert {Verdict.PASS} == {result.verdict for result in report.results}
@@ -83,6 +84,7 @@ def test_jax_computes_float64_and_is_set_back(requires: Callable[[str], None]) -
         y = deviation / jnp.sqrt(jnp.square(deviation).mean(-1, keepdims=True) + eps)
         return y * (1 if weight is None else weight) + (0 if bias is None else bias)
 
+    jax.config.update("jax_enable_x64", False)  # whatever ran before in this process
     before = jax.config.jax_compilation_cache_dir  # type: ignore[attr-defined]
     report = normcheck.compare(
         "layer", backends={"mine": norm}, fixtures=["nchw"], normalized_ndim=1, dtype="float64"
