@@ -169,6 +169,7 @@ def test_two_functions_do_not_set_each_others_settings_back(requires: Callable[[
         return quick(x, weight, bias, eps=eps, normalized_ndim=normalized_ndim)
 
     torch.set_num_threads(2)
+    torch.set_deterministic_debug_mode(0)  # whatever ran before in this process
     report = normcheck.compare("layer", backends={"slow": slow, "quick": quick}, fixtures=["nchw"])
     assert {Verdict.PASS} == {result.verdict for result in report.results}
     assert (2, 0) == (torch.get_num_threads(), torch.get_deterministic_debug_mode())
