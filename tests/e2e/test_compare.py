@@ -267,6 +267,9 @@ def test_no_worker_is_left_behind(tmp_path: Path, ending: signal.Signals) -> Non
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
+        preexec_fn=lambda: signal.signal(
+            signal.SIGINT, signal.SIG_DFL
+        ),  # what runs in the background ignores it
     )
     wait_until((tmp_path / "computing").exists)
     assert len(processes_with(marker)) >= 2
