@@ -267,9 +267,8 @@ def test_no_worker_is_left_behind(tmp_path: Path, ending: signal.Signals) -> Non
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
-        preexec_fn=lambda: signal.signal(
-            signal.SIGINT, signal.SIG_DFL
-        ),  # what runs in the background ignores it
+        # what a shell runs in the background ignores Ctrl-C, and so would this
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509 (no threads here)
     )
     wait_until((tmp_path / "computing").exists)
     assert len(processes_with(marker)) >= 2
