@@ -60,7 +60,6 @@ class CaseJudge:
             )
             for output in case.outputs
         }
-
         self._traversal = Traversal(case, self._oracle, self._bounds, self._scales)
 
     def prepare(self) -> None:
@@ -91,12 +90,6 @@ class CaseJudge:
                 for each, failed in zip(self._stated, unfits, strict=True)
             )
         return Judged(results=results, pairs=self._pairs(answers))
-
-    def without_output(
-        self, backend: str, verdict: Verdict, reason: str | None, *, stderr: str = ""
-    ) -> tuple[Comparison, ...]:
-        """The comparisons of a backend that gave no output: as many as there should have been."""
-        return without_output(self.case, backend, verdict, reason, stderr=stderr)
 
     def _stated_candidate(self, stated: Stated) -> Candidate:
         output = stated.output
@@ -139,7 +132,11 @@ class CaseJudge:
         self, backend: str, answer: Answer, found: Mapping[tuple[str, Output], Judgement]
     ) -> tuple[Comparison, ...]:
         if answer.verdict is not None:
-            return self.without_output(backend, answer.verdict, answer.reason, stderr=answer.stderr)
+            failed = Judgement(verdict=answer.verdict, reason=answer.reason)
+            return tuple(  # as many as there should have been
+                self._comparison(backend, output, failed, stderr=answer.stderr)
+                for output in self.case.outputs
+            )
         results = []
         for output in self.case.outputs:
             if output in answer.absent and output is not Output.Y:  # without y there is no layer
@@ -187,17 +184,6 @@ class CaseJudge:
     def _x(self, output: Output) -> Floats | None:
         """What illustrates an element of ``output``: the input at its place, where there is one."""
         return self._inputs.x if output in {Output.Y, Output.GRAD_X} else None
-
-
-def without_output(
-    case: Case, backend: str, verdict: Verdict, reason: str | None, *, stderr: str = ""
-) -> tuple[Comparison, ...]:
-    """The comparisons of a backend that gave no output: as many as there should have been."""
-    judgement = Judgement(verdict=verdict, reason=reason)
-    return tuple(
-        Comparison(case=case, backend=backend, output=output, judgement=judgement, stderr=stderr)
-        for output in case.outputs
-    )
 
 
 def finished(judgement: Judgement, power: Power, *, strict: bool) -> Judgement:

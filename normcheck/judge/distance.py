@@ -264,10 +264,15 @@ class Measure:
             figures.expected_first = float(value[positions[first]])
 
 
+def threads_for(size: int, per_thread: int) -> int:
+    """How many threads go through ``size`` elements, where another one pays from ``per_thread`` on."""
+    return max(1, min(os.cpu_count() or 1, size // per_thread, MAX_THREADS))
+
+
 def measure(actual: Floats, truth: Truth, scale: Scale, allowed: float) -> Figures:
     """The figures of a whole array, on several threads where it is large."""
     size = actual.size
-    threads = max(1, min(os.cpu_count() or 1, size // PER_THREAD, MAX_THREADS))
+    threads = threads_for(size, PER_THREAD)
     whole = _Elements.of(actual, truth)
 
     def figures(start: int, stop: int) -> Figures:

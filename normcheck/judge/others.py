@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import TypeVar
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,13 +17,13 @@ from normcheck.methods.group import default_num_groups
 from normcheck.methods.tiles import Range, Tile, blocks
 from normcheck.oracle import Inputs
 from normcheck.oracle.double_double import DoubleDouble
-from normcheck.oracle.gradients import times
+from normcheck.oracle.gradients import h_of, times
 from normcheck.oracle.parameters import reshaped
 from normcheck.oracle.parts import Each
+from normcheck.oracle.pieces import Pieces
 from normcheck.oracle.reals import Real, beside, high, ldexp, low, stacked, sum_of, total
-from normcheck.oracle.statistics import Piece, exponents, plain_statistics
+from normcheck.oracle.statistics import plain_statistics
 
-T = TypeVar("T")
 MAX_SETS = 2**19  # of another method: its statistics are held, 16 to 72 bytes a set
 
 
@@ -65,8 +64,7 @@ class Other:
         return (real - self._at("mean", tile)) * self._at("inverse_root", tile)
 
     def _h(self, tile: Tile) -> Real:
-        g, weight = self.inputs.grad_y_of(tile), self.inputs.cut(self._weight, tile)
-        return times(DoubleDouble(g), weight) if self._precise else g * weight
+        return h_of(self.inputs, self._weight, tile, precise=self._precise)
 
     def _exponent(self, tile: Tile) -> NDArray[np.int_]:
         return high(self._at("exponent", tile)).astype(np.int_)
@@ -95,7 +93,9 @@ class Other:
             return {name: reshaped(stacked(parts), lengths) for name, parts in found.items()}
         # bucket after bucket, each sample after sample: the groups go to the axis of the channels
         lengths[self.partition.channel_axis] = int(self._groups.max()) + 1
-        counts = [len(b.channels or ()) // self._size(b) for b in self.partition.buckets]
+        counts = [
+            len(b.channels or ()) // _channels_of_group(self.partition, b) for b in self.partition.buckets
+        ]
         ends = np.cumsum([0, *(shape[0] * count for count in counts)])
         spread = {}
         for name, parts in found.items():
@@ -106,37 +106,16 @@ class Other:
             spread[name] = reshaped(beside(by_bucket), lengths)
         return spread
 
-    def _size(self, bucket: Bucket) -> int:
-        return _channels_of_group(self.partition, bucket)
-
     def _of_sets(self, tiles: Sequence[Tile], sets: int, n: int, each: Each) -> dict[str, Real]:
-        exponent = np.zeros((sets, 1), dtype=np.int_)
-        if self._precise:
-            exponent = exponents(each(self.inputs.largest, tiles), self._eps)
-        known: list[Piece] = []  # the only one
-
-        def piece(tile: Tile) -> Piece:
-            if known:
-                return known[0]
-            x = self.inputs.x_of(tile)
-            return Piece(
-                np.ldexp(x, -exponent) if self._precise else x, precise=self._precise, keep=len(tiles) == 1
-            )
-
-        if len(tiles) == 1:
-            known.append(piece(tiles[0]))
-
-        def over(function: Callable[[Piece], T]) -> Iterable[T]:
-            return each(lambda tile: function(piece(tile)), tiles)
-
-        centre, correction, root = plain_statistics(over, n, self._eps, exponent=exponent)
+        pieces = Pieces(self.inputs, tiles, sets, self._eps, each, precise=self._precise)
+        centre, correction, root = plain_statistics(pieces.over, n, self._eps, exponent=pieces.exponent)
         found: dict[str, Real] = {"mean": centre + correction, "inverse_root": root}
         if self._precise:
-            found["exponent"] = exponent.astype(np.float64)
+            found["exponent"] = pieces.exponent.astype(np.float64)
         if self._gradients:
 
             def incoming(tile: Tile) -> tuple[Real, Real]:
-                h, x_hat = self._h(tile), piece(tile).deviation(centre, correction) * root
+                h, x_hat = self._h(tile), pieces.at(tile).deviation(centre, correction) * root
                 return total(h), total(h * x_hat)
 
             h, product = map(sum_of, zip(*each(incoming, tiles), strict=True))

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import functools
 import itertools
-import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import contextmanager
@@ -22,7 +21,7 @@ from numpy.typing import NDArray
 from normcheck.case import Case, Output
 from normcheck.judge.array import Bound
 from normcheck.judge.canaries import Canaries, Look, Power, power
-from normcheck.judge.distance import Figures, Measure, Scale, keep_freed_memory
+from normcheck.judge.distance import Figures, Measure, Scale, keep_freed_memory, threads_for
 from normcheck.methods.tiles import Block, Tile
 from normcheck.oracle import Oracle
 from normcheck.oracle.parameters import Gathered
@@ -31,7 +30,6 @@ from normcheck.oracle.parts import Batch, Each, Evaluated, Sums
 Floats = NDArray[np.floating]
 Item = TypeVar("Item")
 T = TypeVar("T")
-MAX_THREADS = 8
 PER_THREAD = 2**18  # elements from which another thread pays
 
 
@@ -96,7 +94,7 @@ class Traversal:
     def _mapping(self) -> Iterator[tuple[Each, int]]:
         """A map, and on how many threads it is."""
         keep_freed_memory()
-        threads = max(1, min(os.cpu_count() or 1, self.oracle.inputs.x.size // PER_THREAD, MAX_THREADS))
+        threads = threads_for(self.oracle.inputs.x.size, PER_THREAD)
         if threads == 1:
             yield map, 1
             return

@@ -30,10 +30,11 @@ from normcheck.dtype import DType
 from normcheck.methods import Partition
 from normcheck.methods.tiles import TILE, Block, Tile, blocks
 from normcheck.oracle.double_double import DoubleDouble
-from normcheck.oracle.gradients import Incoming, addends, through_given, through_own, times
+from normcheck.oracle.gradients import Incoming, addends, h_of, through_given, through_own, times
 from normcheck.oracle.inputs import Inputs, prepared
 from normcheck.oracle.parameters import Summand, reshaped, summand
 from normcheck.oracle.parts import Batch, Each, Evaluated, Part, Sums
+from normcheck.oracle.pieces import Pieces
 from normcheck.oracle.reals import Array, Real, high, low, stacked, where
 from normcheck.oracle.state import given, stored, trained_mean, trained_var
 from normcheck.oracle.statistics import (
@@ -43,7 +44,6 @@ from normcheck.oracle.statistics import (
     Piece,
     Running,
     Standardized,
-    exponents,
     moments,
     own_statistics,
 )
@@ -139,9 +139,10 @@ class Oracle:
                 statistics = Given.of(mean, var, self._eps, tiny=self._sums.tiny)
                 piece: Callable[[Tile], Piece] = self._piece
             else:
-                own, piece, held = self._own(block, each)
-                statistics = own
-                batch = self._moments(block, each, own, piece) if self._tracks else None
+                pieces = self._pieces(block, each)
+                statistics = own = self._own(pieces, block.n)
+                piece = pieces.at
+                batch = moments(own, pieces.over, block.n) if self._tracks else None
                 if Output.GRAD_X in self.outputs:
 
                     def added(tile: Tile) -> tuple[Real, ...]:
@@ -149,7 +150,7 @@ class Oracle:
 
                     incoming = Incoming.of(each(added, block.tiles), block.n)
                 if not hold:
-                    held.clear()
+                    pieces.drop()
 
         def part(tile: Tile) -> Part:
             with np.errstate(all="ignore"):
@@ -203,36 +204,15 @@ class Oracle:
     def _piece(self, tile: Tile) -> Piece:
         return Piece(self.inputs.x_of(tile), precise=self._precise, keep=False)
 
-    def _own(self, block: Block, each: Each) -> tuple[Own, Callable[[Tile], Piece], list[Piece]]:
-        """The statistics of a block's sets, what makes a piece of a tile, and the piece that it holds, if any."""
-        single = len(block.tiles) == 1
-        known: list[Piece] = []
-        exponent = np.zeros((block.stop - block.start, 1), dtype=np.int_)
-        if self._precise:
-            exponent = exponents(each(self.inputs.largest, block.tiles), self._eps)
+    def _pieces(self, block: Block, each: Each) -> Pieces:
+        sets = block.stop - block.start
+        return Pieces(self.inputs, block.tiles, sets, self._eps, each, precise=self._precise)
 
-        def piece(tile: Tile) -> Piece:
-            if known:
-                return known[0]
-            x = self.inputs.x_of(tile)
-            x = np.ldexp(x, -exponent) if self._precise else x
-            return Piece(x, precise=self._precise, keep=single)
-
-        if single:
-            known.append(piece(block.tiles[0]))
-        own = own_statistics(
-            lambda function: each(lambda tile: function(piece(tile)), block.tiles),
-            block.n,
-            self._eps,
-            exponent=exponent,
-            tiny=self._sums.tiny,
-            unit=self._sums.unit_roundoff,
+    def _own(self, pieces: Pieces, n: int) -> Own:
+        sums = self._sums
+        return own_statistics(
+            pieces.over, n, self._eps, exponent=pieces.exponent, tiny=sums.tiny, unit=sums.unit_roundoff
         )
-        return own, piece, known
-
-    @staticmethod
-    def _moments(block: Block, each: Each, own: Own, piece: Callable[[Tile], Piece]) -> Moments:
-        return moments(own, lambda function: each(lambda tile: function(piece(tile)), block.tiles), block.n)
 
     def _part(self, tile: Tile, statistics: Own | Given, incoming: Incoming | None, x: Standardized) -> Part:
         truths = {}
@@ -244,10 +224,7 @@ class Oracle:
         return Part(tile=tile, truths=truths, summands=added)
 
     def _h(self, tile: Tile) -> Real:
-        """h: the incoming gradient times the weight."""
-        g = self.inputs.grad_y_of(tile)
-        weight = self.inputs.cut(self._weight, tile)
-        return times(DoubleDouble(g), weight) if self._precise else g * weight
+        return h_of(self.inputs, self._weight, tile, precise=self._precise)
 
     def _y(self, tile: Tile, x: Standardized) -> Truth:
         weight = self.inputs.cut(self._weight, tile)
@@ -287,7 +264,10 @@ class Oracle:
         if self._momentum is None or self._trained == 0:
             return {Output.RUNNING_MEAN: old_mean, Output.RUNNING_VAR: old_var}
         if batch is None:
-            batch = [self._moments(block, map, *self._own(block, map)[:2]) for block in self.blocks]
+            batch = []
+            for block in self.blocks:
+                pieces = self._pieces(block, map)
+                batch.append(moments(self._own(pieces, block.n), pieces.over, block.n))
         whole = Moments(
             n=batch[0].n,
             exponent=np.concatenate([each.exponent for each in batch]),

@@ -13,7 +13,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from normcheck.methods.tiles import Tile
 from normcheck.oracle.double_double import DoubleDouble
+from normcheck.oracle.inputs import Inputs
 from normcheck.oracle.reals import Array, Real, high, ldexp, sum_of, total
 from normcheck.oracle.statistics import Given, Own, Standardized
 
@@ -52,6 +54,12 @@ def times(a: Real, b: Array) -> Real:
         return a * b
     fraction, exponent = np.frexp(b)
     return (a * fraction).ldexp(exponent)
+
+
+def h_of(inputs: Inputs, weight: Array, tile: Tile, *, precise: bool) -> Real:
+    """H at ``tile``: the incoming gradient times ``weight``, which broadcasts against x."""
+    g, part = inputs.grad_y_of(tile), inputs.cut(weight, tile)
+    return times(DoubleDouble(g), part) if precise else g * part
 
 
 def through_own(own: Own, incoming: Incoming, x: Standardized, h: Real) -> tuple[Real, Array, Array]:

@@ -142,10 +142,8 @@ def own_statistics(
     An input below ``tiny`` may move by as much as one of that size does: what underflows is lost. ``unit``
     is the unit roundoff of the inputs.
     """
-    scaled_eps = np.maximum(np.ldexp(eps, -2 * exponent), LEAST_EPS if eps else 0.0)
-    scaled_tiny = np.ldexp(tiny, -exponent)
-    centre = sum_of(over(lambda piece: total(piece.real))) / float(n)
-    correction = sum_of(over(lambda piece: total(piece.real - centre))) / float(n)  # the mean, refined once
+    scaled_eps, scaled_tiny = _scaled_eps(eps, exponent), np.ldexp(tiny, -exponent)
+    centre, correction = _mean(over, n)
 
     def sums(piece: Piece) -> tuple[Real, Array, Array]:
         deviation, size = piece.deviation(centre, correction), np.abs(piece.x)
@@ -188,15 +186,24 @@ def plain_statistics(
     over: Over, n: int, eps: float, *, exponent: NDArray[np.int_]
 ) -> tuple[Real, Real, Real]:
     """Centre, correction and inverse root alone, as :func:`own_statistics` has them."""
-    scaled_eps = np.maximum(np.ldexp(eps, -2 * exponent), LEAST_EPS if eps else 0.0)
-    centre = sum_of(over(lambda piece: total(piece.real))) / float(n)
-    correction = sum_of(over(lambda piece: total(piece.real - centre))) / float(n)
+    centre, correction = _mean(over, n)
 
     def squares(piece: Piece) -> Real:
         deviation = piece.deviation(centre, correction)
         return total(deviation * deviation)
 
-    return centre, correction, 1.0 / (sum_of(over(squares)) / float(n) + scaled_eps) ** 0.5
+    variance = sum_of(over(squares)) / float(n)
+    return centre, correction, 1.0 / (variance + _scaled_eps(eps, exponent)) ** 0.5
+
+
+def _mean(over: Over, n: int) -> tuple[Real, Real]:
+    """The mean of each set, and its correction: it is refined once."""
+    centre = sum_of(over(lambda piece: total(piece.real))) / float(n)
+    return centre, sum_of(over(lambda piece: total(piece.real - centre))) / float(n)
+
+
+def _scaled_eps(eps: float, exponent: NDArray[np.int_]) -> Array:
+    return np.maximum(np.ldexp(eps, -2 * exponent), LEAST_EPS if eps else 0.0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
