@@ -6,6 +6,7 @@ import enum
 from dataclasses import dataclass, field
 from typing import Any
 
+from normcheck.conventions.catalogue import PYTORCH, Convention
 from normcheck.data import ABSENT_BY_DEFAULT, to_data
 from normcheck.dtype import DType
 
@@ -94,7 +95,7 @@ class Case:
 
     ``shape`` is that of x. ``steps`` counts the training calls, one after the other on the same batch, before the
     running statistics are looked at. ``parameter_dtype`` is that of weight, bias and running statistics where it
-    is not ``dtype``.
+    is not ``dtype``. ``convention`` is what the method leaves open: a result is judged by that one.
     """
 
     method: Method
@@ -106,6 +107,7 @@ class Case:
     steps: int = 1
     layout: Layout = Layout.CONTIGUOUS
     parameter_dtype: DType | None = None
+    convention: Convention = field(default=PYTORCH, metadata=ABSENT_BY_DEFAULT)
     outputs: tuple[Output, ...] = (Output.Y,)
 
     @property
@@ -131,6 +133,7 @@ class Case:
             shown.append(f"mode={self.mode}")
         if self.tracks and self.steps != (1 if self.mode is Mode.TRAIN else 0):
             shown.append(f"steps={self.steps}")
+        shown += self.convention.options
         return tuple(shown)
 
     @property

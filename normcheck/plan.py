@@ -11,7 +11,7 @@ from normcheck.dtype import DType
 from normcheck.errors import NormcheckError, NothingComparedError, ParameterError, UsageError
 from normcheck.fixtures import ALL, Fixture, select
 from normcheck.methods import outputs, parameter_shape, validate
-from normcheck.methods.group import default_num_groups
+from normcheck.methods.sets import default_num_groups
 
 DEFAULT_FIXTURES = ("core",)
 

@@ -18,7 +18,7 @@ from normcheck.methods import (
     partition_of,
     positive_axis,
 )
-from normcheck.methods.group import channel_groups
+from normcheck.methods.sets import channel_groups
 
 WIDTH = 76  # columns of an indented block on the narrowest usual terminal
 IMPORT = "import torch.nn.functional as F"

@@ -13,7 +13,7 @@ from normcheck.case import Case, Method, Output, Params
 from normcheck.dtype import DType
 from normcheck.methods import Partition, Shape, partition_of
 from normcheck.methods.definition import Bucket
-from normcheck.methods.group import default_num_groups
+from normcheck.methods.sets import default_num_groups
 from normcheck.methods.tiles import Range, Tile, blocks
 from normcheck.oracle import Inputs
 from normcheck.oracle.double_double import DoubleDouble

@@ -11,10 +11,15 @@ from __future__ import annotations
 import functools
 import importlib
 import math
+from dataclasses import replace
 
 from normcheck.case import Method, Mode, Output, Params
+from normcheck.conventions import Convention
+from normcheck.conventions.catalogue import PYTORCH, Statistics
+from normcheck.dtype import DType
 from normcheck.errors import ParameterError
 from normcheck.methods.definition import Bucket, Definition, Partition, Shape, num_channels, positive_axis
+from normcheck.methods.sets import SETS
 
 __all__ = [
     "Bucket",
@@ -28,6 +33,7 @@ __all__ = [
     "parameter_shape",
     "partition_of",
     "positive_axis",
+    "resolved",
     "validate",
 ]
 MIN_RANK, MAX_RANK = 2, 5
@@ -40,9 +46,27 @@ def definition(method: Method) -> Definition:
     return found
 
 
-def partition_of(method: Method, shape: Shape, params: Params) -> Partition:
+def resolved(method: Method, dtype: DType, convention: Convention) -> Convention:
+    """``convention`` with the method's and the dtype's own values where it states none.
+
+    Those of a method whose sets are beyond the catalogue remain None.
+    """
+    own = definition(method)
+    usual = DType.FLOAT64 if dtype is DType.FLOAT64 else DType.FLOAT32
+    kind = own.statistics if isinstance(own.statistics, Statistics) else None
+    return replace(
+        convention,
+        statistics=convention.statistics or kind,
+        centered=own.centered if convention.centered is None else convention.centered,
+        stats_dtype=convention.stats_dtype or usual,
+    )
+
+
+def partition_of(method: Method, shape: Shape, params: Params, convention: Convention = PYTORCH) -> Partition:
     """The statistic sets of ``method`` for an x of ``shape``; ``params`` must have been validated."""
-    return definition(method).partition(shape, params)
+    statistics = convention.statistics or definition(method).statistics
+    sets = SETS[statistics] if isinstance(statistics, Statistics) else statistics
+    return sets(shape, params)
 
 
 def parameter_axes(method: Method, shape: Shape, params: Params) -> tuple[int, ...]:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from normcheck.case import Params
+from normcheck.conventions.catalogue import Statistics
 
 Shape = tuple[int, ...]
 
@@ -39,17 +39,24 @@ class Partition:
         return max(bucket.n for bucket in self.buckets)
 
 
+def anything(shape: Shape, params: Params, where: str) -> None:
+    """Accept every value, for a method without further parameters."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Definition:
     """One method; ``shape`` is that of x as stored, ``channel_axis`` is 1 or -1.
 
-    ``parameter_axes`` are the axes of x that weight and bias run along. ``validate`` raises ParameterError for
-    parameters of the method that are impossible; its last argument names the fixture.
+    ``statistics`` says which elements share statistics: a value of that convention, or for a method beyond the
+    catalogue a function that makes the partition. ``parameter_axes`` are the axes of x that weight and bias run
+    along. ``validate`` raises ParameterError for parameters of the method that are impossible; its last argument names
+    the fixture.
     """
 
-    partition: Callable[[Shape, Params], Partition]
+    statistics: Statistics | Callable[[Shape, Params], Partition]
     parameter_axes: Callable[[Shape, Params], tuple[int, ...]]
-    validate: Callable[[Shape, Params, str], None]
+    validate: Callable[[Shape, Params, str], None] = anything
+    centered: bool = True  # False: the mean is not taken away
     shares: str  # what a statistic set is, in words
     used: str  # when it is used, in one sentence
 
@@ -69,17 +76,5 @@ def channel_alone(shape: Shape, params: Params) -> tuple[int, ...]:
     return (positive_axis(params.channel_axis, len(shape)),)
 
 
-def anything(shape: Shape, params: Params, where: str) -> None:
-    """Accept every value, for a method without further parameters."""
-
-
 def without(ndim: int, *axes: int) -> tuple[int, ...]:
     return tuple(axis for axis in range(ndim) if axis not in axes)
-
-
-def one_bucket(shape: Shape, reduced: tuple[int, ...], channel_axis: int) -> Partition:
-    n = math.prod(shape[axis] for axis in reduced)
-    kept = without(len(shape), *reduced)
-    return Partition(
-        shape=shape, kept=kept, reduced=reduced, channel_axis=channel_axis, buckets=(Bucket(None, n),)
-    )

@@ -2,52 +2,10 @@
 
 from __future__ import annotations
 
-import math
-from collections import defaultdict
-
-from normcheck.case import Groups, Params, format_groups
+from normcheck.case import Params, format_groups
+from normcheck.conventions.catalogue import Statistics
 from normcheck.errors import ParameterError
-from normcheck.methods.definition import (
-    Bucket,
-    Definition,
-    Partition,
-    Shape,
-    channel_alone,
-    num_channels,
-    positive_axis,
-    without,
-)
-
-
-def channel_groups(params: Params, channels: int) -> Groups:
-    """The groups of channels of a group norm: the explicit ones, or ``num_groups`` equal contiguous ones."""
-    if params.groups is not None:
-        return params.groups
-    if params.num_groups is None:
-        raise ParameterError("group norm needs num_groups or groups")
-    size = channels // params.num_groups
-    return tuple(tuple(range(start, start + size)) for start in range(0, channels, size))
-
-
-def default_num_groups(channels: int) -> int:
-    """The default number of groups: the smallest divisor of ``channels`` above 1."""
-    return next((d for d in range(2, channels + 1) if channels % d == 0), 1)
-
-
-def _group(shape: Shape, params: Params) -> Partition:
-    channel = positive_axis(params.channel_axis, len(shape))
-    spatial = without(len(shape), 0, channel)
-    by_size: dict[int, list[int]] = defaultdict(list)
-    for group in channel_groups(params, shape[channel]):
-        by_size[len(group)].extend(group)
-    positions = math.prod(shape[axis] for axis in spatial)
-    return Partition(
-        shape=shape,
-        kept=(0,),
-        reduced=(channel, *spatial),
-        channel_axis=channel,
-        buckets=tuple(Bucket(tuple(chans), size * positions) for size, chans in by_size.items()),
-    )
+from normcheck.methods.definition import Definition, Shape, channel_alone, num_channels
 
 
 def _validate(shape: Shape, params: Params, where: str) -> None:
@@ -81,7 +39,7 @@ def _validate(shape: Shape, params: Params, where: str) -> None:
 
 
 DEFINITION = Definition(
-    partition=_group,
+    statistics=Statistics.GROUP_CONTIGUOUS,
     parameter_axes=channel_alone,
     validate=_validate,
     shares="one group of channels of one sample",

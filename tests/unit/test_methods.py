@@ -20,8 +20,8 @@ from normcheck.methods import (
     partition_of,
     validate,
 )
-from normcheck.methods.group import default_num_groups
 from normcheck.methods.partition import labels
+from normcheck.methods.sets import default_num_groups
 from normcheck.verdict import ExitCode
 
 Sets = frozenset[frozenset[tuple[int, ...]]]
