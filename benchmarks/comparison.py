@@ -19,10 +19,10 @@ import numpy as np
 import torch
 
 from normcheck import DType, Method, Output
-from normcheck.case import Params
 from normcheck.judge.array import Bound, judge
 from normcheck.methods import partition_of
 from normcheck.oracle import Inputs, evaluate
+from normcheck.parameters import Params
 
 SHAPE = (8, 64, 128, 128)
 GROUPS = 8

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from os import PathLike, fspath
 from pathlib import Path
@@ -10,10 +10,12 @@ from typing import Any, TypeVar
 
 from normcheck import ledger
 from normcheck.case import Method, Mode
+from normcheck.conventions.catalogue import Convention, parse, spelled
 from normcheck.dtype import DType
 from normcheck.errors import UnknownNameError
 from normcheck.options import DEFAULT_TIMEOUT, Options
-from normcheck.plan import Selection, parse_groups
+from normcheck.parameters import row_of
+from normcheck.plan import Selection
 from normcheck.report import Report
 from normcheck.run.backends import BackendSpec, check_alias
 from normcheck.run.session import run
@@ -28,12 +30,7 @@ def compare(
     fixtures: Iterable[str | PathLike[str]] = (),
     dtype: str | Iterable[str] = "float32",
     mode: str = "train",
-    eps: float | None = None,
-    num_groups: int | None = None,
-    groups: str | Sequence[Sequence[int]] | None = None,
-    normalized_ndim: int | None = None,
-    momentum: float | None = None,
-    channel_axis: int | None = None,
+    convention: str | Iterable[str] | Mapping[str, Any] = (),
     gradients: bool = True,
     max_backward_error: float | None = None,
     strict: bool = False,
@@ -41,13 +38,17 @@ def compare(
     timeout: float = DEFAULT_TIMEOUT,
     device: str = "cpu",
     config: str | PathLike[str] | None = None,
+    **parameters: Any,
 ) -> Report:
     """Compare backends with the oracle and with each other, as ``normcheck compare`` does.
 
-    ``method`` is one or several of batch, layer, instance, group; None is all. ``backends`` and
+    ``method`` is one or several of batch, layer, instance, group, rms; None is all. ``backends`` and
     ``fixtures`` take what ``--backend`` and ``--fixture`` take: a built-in's name or
     ``[ALIAS=]HOST:TARGET``; a name, a tag or a path. None of them means every usable built-in, and the
-    core fixtures. ``groups`` is a partition of the channels, ``[[0, 1], [2]]`` or ``"0,1|2"``.
+    core fixtures. ``parameters`` are those of the method: ``eps``, ``num_groups`` or ``groups``, a partition of the
+    channels, ``[[0, 1], [2]]`` or ``"0,1|2"``, ``normalized_ndim`` or ``normalized_axes``, ``momentum``, and
+    ``channel_axis``.
+    ``convention`` takes what ``--convention`` takes, ``"weight=1+w"``, or a mapping, ``{"weight": "1+w"}``.
     With ``gradients`` every backend also differentiates, by its framework's own means.
     Parameters left at None are the fixture's own, or the defaults. ``timeout`` is in seconds for one case,
     ``max_backward_error`` in unit roundoffs; it replaces the bound that is derived from n.
@@ -67,18 +68,14 @@ def compare(
     """
     methods = () if method is None else (method,) if isinstance(method, str) else tuple(method)
     dtypes = (dtype,) if isinstance(dtype, str) else tuple(dtype)
-    partition = parse_groups(groups) if isinstance(groups, str) else groups
+    params = {name: row_of(name).value(value) for name, value in parameters.items() if value is not None}
     selection = Selection(
         methods=tuple(named(Method, name, "method") for name in methods),
         fixtures=tuple(fspath(fixture) for fixture in fixtures),
         dtypes=tuple(named(DType, name, "dtype") for name in dtypes),
         mode=named(Mode, mode, "mode"),
-        eps=eps,
-        num_groups=num_groups,
-        groups=None if partition is None else tuple(tuple(group) for group in partition),
-        normalized_ndim=normalized_ndim,
-        momentum=momentum,
-        channel_axis=channel_axis,
+        params=params,
+        convention=_convention(convention),
         gradients=gradients,
     )
     options = Options(
@@ -86,6 +83,12 @@ def compare(
     )
     known = () if config is None else ledger.read(Path(config))
     return run(selection, _specs(backends), options, known=known)
+
+
+def _convention(given: str | Iterable[str] | Mapping[str, Any]) -> Convention:
+    if isinstance(given, Mapping):
+        given = [f"{key}={spelled(value)}" for key, value in given.items()]
+    return parse((given,) if isinstance(given, str) else given)
 
 
 def _specs(backends: Iterable[str] | Mapping[str, Any]) -> tuple[str | BackendSpec, ...]:

@@ -6,33 +6,39 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from normcheck.case import DEFAULT_EPS, DEFAULT_MOMENTUM, Case, Groups, Method, Mode, Params
+from normcheck.case import Case, Method, Mode
+from normcheck.conventions import Convention
+from normcheck.conventions.catalogue import PYTORCH, Bias, EpsPlacement, Weight
 from normcheck.dtype import DType
 from normcheck.errors import NormcheckError, NothingComparedError, ParameterError, UsageError
-from normcheck.fixtures import ALL, Fixture, select
-from normcheck.methods import outputs, parameter_shape, validate
-from normcheck.methods.sets import default_num_groups
+from normcheck.fixtures import ALL, Fixture, OwnParams, select
+from normcheck.methods import (
+    checked,
+    checked_convention,
+    complete,
+    definition,
+    outputs,
+    parameter_shape,
+)
+from normcheck.parameters import TABLE, Params, check_exclusive, row_of
 
 DEFAULT_FIXTURES = ("core",)
+EVERYWHERE = ("eps", "channel_axis")  # parameters of every method, or of the layout of x
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Selection:
     """What to compare. Empty ``methods`` and ``fixtures`` mean all methods and the core fixtures.
 
-    Parameters that are None are the fixture's own, or the defaults.
+    ``params`` are parameters by name, as text or as data; what is not among them is the fixture's own, or the default.
     """
 
     methods: Sequence[Method] = ()
     fixtures: Sequence[str] = ()
     dtypes: Sequence[DType] = (DType.FLOAT32,)
     mode: Mode = Mode.TRAIN
-    eps: float | None = None
-    num_groups: int | None = None
-    groups: Groups | None = None
-    normalized_ndim: int | None = None
-    momentum: float | None = None
-    channel_axis: int | None = None
+    params: Mapping[str, Any] = field(default_factory=dict)
+    convention: Convention = PYTORCH
     gradients: bool = True
 
 
@@ -58,28 +64,21 @@ def all_cases() -> tuple[Case, ...]:
     return tuple(each.case for selection in selections for each in plan(selection).cases)
 
 
-def parse_groups(text: str) -> Groups:
-    """Read ``0,1|2`` as ((0, 1), (2,)); UsageError if it is not written like that."""
-    try:
-        return tuple(tuple(int(channel) for channel in group.split(",")) for group in text.split("|"))
-    except ValueError:
-        raise UsageError(f"groups {text!r}: write the channels of each group like '0,1|2'") from None
-
-
 def plan(selection: Selection) -> Plan:
     """The cases of ``selection``.
 
     A fixture or method that the user named must fit, or a NormcheckError says why not; one that is only
     there by default is left out with a note. An empty plan is an error, never a pass.
     """
-    if selection.num_groups is not None and selection.groups is not None:
-        raise UsageError("--num-groups and --groups exclude each other: give one")
+    selection = _checked(selection)
     cases: dict[str, PlannedCase] = {}
     notes: list[str] = []
     refusals: list[NormcheckError] = []
     for fixture in select(selection.fixtures or DEFAULT_FIXTURES):
         for method in selection.methods or Method:
-            if selection.methods and not selection.fixtures and not _meant_for(fixture, method):
+            if not (selection.methods and selection.fixtures) and fixture.excludes(
+                definition(method), method
+            ):
                 continue
             try:
                 for planned in _cases(fixture, method, selection):
@@ -94,45 +93,67 @@ def plan(selection: Selection) -> Plan:
     return Plan(cases=tuple(cases.values()), notes=tuple(dict.fromkeys(notes)))
 
 
-def _meant_for(fixture: Fixture, method: Method) -> bool:
-    return fixture.methods is None or method in fixture.methods
+def _checked(selection: Selection) -> Selection:
+    """The selection with parameters read; UsageError for those that no chosen method has, or that contradict."""
+    given = {name: row_of(name).value(value) for name, value in selection.params.items()}
+    check_exclusive(given)
+    methods = [definition(method) for method in selection.methods or Method]
+    for name in given:
+        if name not in EVERYWHERE and not any(name in own.parameters for own in methods):
+            valid = dict.fromkeys(each for own in methods for each in (*EVERYWHERE, *own.parameters))
+            chosen = " and ".join(f"{method} norm" for method in selection.methods)
+            flags = ", ".join(TABLE[each].flag for each in valid if TABLE[each].option)
+            raise UsageError(f"{TABLE[name].flag}: {chosen} has no such parameter; valid: {flags}")
+    if "eps" in given and selection.convention.eps_placement is EpsPlacement.NONE:
+        raise UsageError("--eps and --convention eps_placement=none contradict each other: give one")
+    return replace(selection, params=given)
 
 
 def _cases(fixture: Fixture, method: Method, selection: Selection) -> Iterator[PlannedCase]:
     where = f"fixture {fixture.argument}, {method} norm"
-    if not selection.methods:
-        if not _meant_for(fixture, method):
-            return
-        if None in fixture.expected_methods:
-            raise UsageError(f"{where}: it has expected values, but not of which method: add --method")
-    for own in _own_params(fixture, method, selection):
-        params = _params(fixture, method, own, selection)
-        validate(method, fixture.shape, params, where=where)
-        if fixture.methods is None:
+    if not selection.methods and None in fixture.expected_methods:
+        raise UsageError(f"{where}: it has expected values, but not of which method: add --method")
+    own = definition(method)
+    for entry in _entries(fixture, method, selection):
+        given = {**entry.params, **selection.params}
+        params = complete(method, fixture.shape, given, channel_axis=fixture.channel_axis)
+        params = checked(method, fixture.shape, params, where=where)
+        if not fixture.pooled and fixture.parameters & {"weight", "bias"}:
             _check_parameters(fixture, method, params)
+        without = [
+            n for n in ("weight", "bias") if n not in own.affine and fixture.pooled and not entry.affine
+        ]
         named = fixture.argument in selection.fixtures  # itself, not by a tag
         for dtype in selection.dtypes:
             if fixture.dtypes is not None and dtype not in fixture.dtypes and not named:
                 continue
-            case = Case(
-                method=method,
-                params=params,
-                fixture=fixture.name,
-                shape=fixture.shape,
-                dtype=dtype,
-                mode=selection.mode,
-                layout=fixture.layout,
-                parameter_dtype=fixture.parameter_dtype if dtype.half else None,
-                steps=_steps(fixture, selection.mode),
-                outputs=outputs(
-                    selection.mode,
-                    tracks=method is Method.BATCH or bool(params.track_running_stats),
-                    weight="weight" in fixture.parameters,
-                    bias="bias" in fixture.parameters,
-                    gradients=selection.gradients,
+            residual = "residual" in fixture.parameters
+            convention = checked_convention(method, dtype, params, selection.convention, residual=residual)
+            names = fixture.parameters - set(without)
+            yield PlannedCase(
+                fixture=fixture,
+                case=Case(
+                    method=method,
+                    params=params,
+                    fixture=fixture.name,
+                    shape=fixture.shape,
+                    dtype=dtype,
+                    mode=selection.mode,
+                    layout=fixture.layout,
+                    parameter_dtype=fixture.parameter_dtype if dtype.half else None,
+                    steps=_steps(fixture, selection.mode),
+                    convention=convention,
+                    without=tuple(name for name in without if name in fixture.parameters),
+                    outputs=outputs(
+                        selection.mode,
+                        tracks=params.momentum is not None,
+                        weight="weight" in names and convention.weight is not Weight.IGNORED,
+                        bias="bias" in names and convention.bias is not Bias.IGNORED,
+                        gradients=selection.gradients,
+                        residual=residual,
+                    ),
                 ),
             )
-            yield PlannedCase(case=case, fixture=fixture)
 
 
 def _check_parameters(fixture: Fixture, method: Method, params: Params) -> None:
@@ -141,45 +162,24 @@ def _check_parameters(fixture: Fixture, method: Method, params: Params) -> None:
     if not arrays.parameters_fit(shape):
         given = {n: arrays.parameters[n].shape for n in ("weight", "bias") if n in arrays.parameters}
         found = ", ".join(f"{name} {shape}" for name, shape in given.items())
+        per_sample = (fixture.shape[0], *shape)
         raise ParameterError(
-            f"fixture {fixture.argument}: it has {found}; {method} norm of x {fixture.shape} needs {shape}"
+            f"fixture {fixture.argument}: it has {found}; {method} norm of x {fixture.shape} needs {shape}, "
+            f"or {per_sample} for each sample its own"
         )
 
 
-def _own_params(fixture: Fixture, method: Method, selection: Selection) -> Sequence[Mapping[str, Any]]:
-    """The fixture's own parameters for ``method``, unless the selection replaces them."""
-    replaced = method is Method.GROUP and (selection.num_groups is not None or selection.groups is not None)
-    replaced = replaced or (method is Method.LAYER and selection.normalized_ndim is not None)
-    if fixture.methods is None or method not in fixture.methods or replaced:
-        return ({},)
-    return fixture.methods[method]
+def _entries(fixture: Fixture, method: Method, selection: Selection) -> Sequence[OwnParams]:
+    """The fixture's own parameters for ``method``, unless the selection says what shares statistics.
 
-
-def _params(fixture: Fixture, method: Method, own: Mapping[str, Any], selection: Selection) -> Params:
-    eps = selection.eps if selection.eps is not None else own.get("eps", DEFAULT_EPS)
-    axis = selection.channel_axis if selection.channel_axis is not None else fixture.channel_axis
-    common = Params(eps=float(eps), channel_axis=axis)
-    if method is Method.BATCH or own.get("track_running_stats"):
-        momentum = (
-            selection.momentum if selection.momentum is not None else own.get("momentum", DEFAULT_MOMENTUM)
-        )
-        tracks = True if method is Method.INSTANCE else None
-        return replace(common, momentum=float(momentum), track_running_stats=tracks)
-    if method is Method.LAYER:
-        chosen = selection.normalized_ndim
-        if chosen is None:
-            chosen = own.get("normalized_ndim", len(fixture.shape) - 1)
-        return replace(common, normalized_ndim=chosen)
-    if method is Method.GROUP:
-        if selection.groups is not None:
-            return replace(common, groups=selection.groups)
-        if selection.num_groups is not None:
-            return replace(common, num_groups=selection.num_groups)
-        if "groups" in own:
-            return replace(common, groups=tuple(tuple(group) for group in own["groups"]))
-        channels = fixture.shape[axis] if axis in (1, -1) and len(fixture.shape) > 1 else 1
-        return replace(common, num_groups=own.get("num_groups", default_num_groups(channels)))
-    return common
+    A method that it says nothing of has those of another with its statistic sets.
+    """
+    own = definition(method)
+    if any(TABLE[name].splits and name in own.parameters for name in selection.params):
+        return (OwnParams(),)
+    alike = (each for each in fixture.own if definition(each).statistics == own.statistics)
+    found = method if method in fixture.own else next(alike, None)
+    return (OwnParams(),) if found is None else fixture.own[found]
 
 
 def _steps(fixture: Fixture, mode: Mode) -> int:

@@ -2,23 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from normcheck.case import Method, Mode
 from normcheck.cli._types import OneOf
+from normcheck.conventions.catalogue import parse
 from normcheck.dtype import DType
+from normcheck.parameters import OPTIONS, Parameter
 
 if TYPE_CHECKING:
     from normcheck.plan import Selection
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
+
+def parameter_option(row: Parameter) -> Any:
+    """The option of a parameter of a normalization."""
+    return click.option(row.flag, row.name, metavar=row.metavar, help=row.words)
+
+
+_OF_CASE = (
+    *(parameter_option(row) for row in OPTIONS),
+    click.option(
+        "--convention",
+        "conventions",
+        multiple=True,
+        metavar="KEY=VALUE",
+        help="Judge by this convention instead of PyTorch's, such as weight=1+w; see docs/conventions.md.",
+    ),
+)
 _OPTIONS = (
     click.option(
-        "--method", "methods", type=OneOf("method", Method), multiple=True, help="Default: all four."
+        "--method", "methods", type=OneOf("method", Method), multiple=True, help="Default: all of them."
     ),
     click.option(
         "--fixture",
@@ -38,14 +56,7 @@ _OPTIONS = (
     click.option(
         "--mode", type=OneOf("mode", Mode), default=Mode.TRAIN, help="For batch norm. Default: train."
     ),
-    click.option("--eps", type=float, metavar="E", help="Default: 1e-5."),
-    click.option("--num-groups", type=int, metavar="G", help="Group norm: this many equal groups."),
-    click.option("--groups", "groups_text", metavar="'0,1|2'", help="Group norm: these groups of channels."),
-    click.option("--normalized-ndim", type=int, metavar="K", help="Layer norm: over the last K axes."),
-    click.option(
-        "--momentum", type=float, metavar="P", help="Batch norm: weight of the new batch. Default: 0.1."
-    ),
-    click.option("--channel-axis", type=int, metavar="A", help="The axis of the channels: 1 or -1."),
+    *_OF_CASE,
     click.option(
         "--gradients/--no-gradients",
         default=True,
@@ -66,13 +77,23 @@ timeout_option = click.option(
 
 def selection_options(command: Command) -> Command:
     """The options of a Selection, in the order of the help page."""
-    for option in reversed(_OPTIONS):
+    return _with(_OPTIONS, command)
+
+
+def case_options(command: Command) -> Command:
+    """The options that set one case of a method apart from others."""
+    return _with(_OF_CASE, command)
+
+
+def _with(options: Sequence[Any], command: Command) -> Command:
+    for option in reversed(options):
         command = option(command)
     return command
 
 
-def selection(*, groups_text: str | None, **options: Any) -> Selection:
+def selection(*, conventions: tuple[str, ...], **options: Any) -> Selection:
     """The Selection that the options describe."""
-    from normcheck.plan import Selection, parse_groups
+    from normcheck.plan import Selection
 
-    return Selection(groups=None if groups_text is None else parse_groups(groups_text), **options)
+    params = {row.name: value for row in OPTIONS if (value := options.pop(row.name, None)) is not None}
+    return Selection(params=params, convention=parse(conventions), **options)

@@ -86,7 +86,7 @@ def explain(planned: PlannedCase) -> Explanation:
     x = inputs["x"]
     assert x is not None  # noqa: S101 (a fixture always has x)
     values = x.astype(np.float64, copy=False)
-    own = partition_of(case.method, values.shape, case.params)
+    own = partition_of(case.method, values.shape, case.params, case.convention)
     stored = np.moveaxis(labels(own), own.channel_axis, 1)
     numbers, order = _in_reading_order(stored)
     n, mean, var = _statistics(values, own)

@@ -10,7 +10,7 @@ import math
 import textwrap
 from collections.abc import Sequence
 
-from normcheck.case import Case, Groups, Method, Params
+from normcheck.case import Case, Method
 from normcheck.methods import (
     Shape,
     num_channels,
@@ -19,6 +19,7 @@ from normcheck.methods import (
     positive_axis,
 )
 from normcheck.methods.sets import channel_groups
+from normcheck.parameters import Groups, Params
 
 WIDTH = 76  # columns of an indented block on the narrowest usual terminal
 IMPORT = "import torch.nn.functional as F"

@@ -9,11 +9,10 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from normcheck.case import Case, Method, Output, Params
+from normcheck.case import Case, Method, Output
 from normcheck.dtype import DType
 from normcheck.methods import Partition, Shape, partition_of
 from normcheck.methods.definition import Bucket
-from normcheck.methods.sets import default_num_groups
 from normcheck.methods.tiles import Range, Tile, blocks
 from normcheck.oracle import Inputs
 from normcheck.oracle.double_double import DoubleDouble
@@ -23,6 +22,7 @@ from normcheck.oracle.parts import Each
 from normcheck.oracle.pieces import Pieces
 from normcheck.oracle.reals import Real, beside, high, ldexp, low, stacked, sum_of, total
 from normcheck.oracle.statistics import plain_statistics
+from normcheck.parameters import Params, default_num_groups
 
 MAX_SETS = 2**19  # of another method: its statistics are held, 16 to 72 bytes a set
 

@@ -11,21 +11,27 @@ from __future__ import annotations
 import functools
 import importlib
 import math
-from dataclasses import replace
+from collections.abc import Mapping
+from typing import Any
 
-from normcheck.case import Method, Mode, Output, Params
+from normcheck.case import Method, Mode, Output
 from normcheck.conventions import Convention
 from normcheck.conventions.catalogue import PYTORCH, Statistics
 from normcheck.dtype import DType
 from normcheck.errors import ParameterError
-from normcheck.methods.definition import Bucket, Definition, Partition, Shape, num_channels, positive_axis
+from normcheck.methods import conventions
+from normcheck.methods.definition import Bucket, Definition, Partition, num_channels, positive_axis
 from normcheck.methods.sets import SETS
+from normcheck.parameters import TABLE, Params, Shape
 
 __all__ = [
     "Bucket",
     "Definition",
     "Partition",
     "Shape",
+    "checked",
+    "checked_convention",
+    "complete",
     "definition",
     "num_channels",
     "outputs",
@@ -34,7 +40,6 @@ __all__ = [
     "partition_of",
     "positive_axis",
     "resolved",
-    "validate",
 ]
 MIN_RANK, MAX_RANK = 2, 5
 
@@ -47,19 +52,8 @@ def definition(method: Method) -> Definition:
 
 
 def resolved(method: Method, dtype: DType, convention: Convention) -> Convention:
-    """``convention`` with the method's and the dtype's own values where it states none.
-
-    Those of a method whose sets are beyond the catalogue remain None.
-    """
-    own = definition(method)
-    usual = DType.FLOAT64 if dtype is DType.FLOAT64 else DType.FLOAT32
-    kind = own.statistics if isinstance(own.statistics, Statistics) else None
-    return replace(
-        convention,
-        statistics=convention.statistics or kind,
-        centered=own.centered if convention.centered is None else convention.centered,
-        stats_dtype=convention.stats_dtype or usual,
-    )
+    """``convention`` with the method's and the dtype's own values where it states none."""
+    return conventions.resolved(definition(method), dtype, convention)
 
 
 def partition_of(method: Method, shape: Shape, params: Params, convention: Convention = PYTORCH) -> Partition:
@@ -79,18 +73,41 @@ def parameter_shape(method: Method, shape: Shape, params: Params) -> Shape:
     return tuple(shape[axis] for axis in parameter_axes(method, shape, params))
 
 
-def outputs(mode: Mode, *, tracks: bool, weight: bool, bias: bool, gradients: bool) -> tuple[Output, ...]:
-    """What a layer computes: y; in training the running statistics that it ``tracks``; and the gradients."""
-    found = [Output.Y]
+def outputs(
+    mode: Mode, *, tracks: bool, weight: bool, bias: bool, gradients: bool, residual: bool = False
+) -> tuple[Output, ...]:
+    """What a layer computes: y; with a residual the sum; in training running statistics; and the gradients."""
+    found = [Output.Y, *[Output.SUM] * residual]
     if tracks and mode is Mode.TRAIN:
         found += [Output.RUNNING_MEAN, Output.RUNNING_VAR]
     if gradients:
         found += [Output.GRAD_X, *[Output.GRAD_WEIGHT] * weight, *[Output.GRAD_BIAS] * bias]
+        found += [Output.GRAD_RESIDUAL] * residual
     return tuple(found)
 
 
-def validate(method: Method, shape: Shape, params: Params, *, where: str) -> None:
-    """Raise ParameterError unless ``params`` are possible for an x of ``shape``; ``where`` names the fixture."""
+def complete(method: Method, shape: Shape, given: Mapping[str, Any], *, channel_axis: int) -> Params:
+    """The parameters of ``method`` with those that are ``given``, and the usual ones where none is.
+
+    What the method does not have is left out. ``channel_axis`` is that of the fixture.
+    """
+    own = definition(method)
+    axis = given.get("channel_axis", channel_axis)
+    known = {name: given[name] for name in ("eps", *own.parameters) if name in given}
+    replaced = {TABLE[name].excludes for name in known}
+    for name in own.parameters:
+        if name not in known and name not in replaced:
+            known[name] = TABLE[name].usual(shape, axis)
+    if "track_running_stats" in own.parameters and not known["track_running_stats"]:
+        known |= {"track_running_stats": None, "momentum": None}
+    return Params(**{**known, "channel_axis": axis})
+
+
+def checked(method: Method, shape: Shape, params: Params, *, where: str) -> Params:
+    """``params`` as an id spells them; ParameterError unless they are possible for an x of ``shape``.
+
+    ``where`` names the fixture.
+    """
     ndim = len(shape)
     if not MIN_RANK <= ndim <= MAX_RANK:
         raise ParameterError(
@@ -103,7 +120,17 @@ def validate(method: Method, shape: Shape, params: Params, *, where: str) -> Non
         raise ParameterError(f"{where}: eps is {params.eps:g}; it must be finite and not negative")
     if params.momentum is not None and not 0 <= params.momentum <= 1:
         raise ParameterError(f"{where}: momentum is {params.momentum:g}; it must be from 0 to 1")
-    definition(method).validate(shape, params, where)
+    params = definition(method).checked(shape, params, where)
     own = partition_of(method, shape, params)
-    if shape[0] == 0 and (0 in own.reduced or params.track_running_stats):
+    if shape[0] == 0 and (0 in own.reduced or params.momentum is not None):
         raise ParameterError(f"{where}: x has shape {shape}: an empty batch has no statistics")
+    return params
+
+
+def checked_convention(
+    method: Method, dtype: DType, params: Params, convention: Convention, *, residual: bool
+) -> Convention:
+    """``convention`` as an id shows it; UsageError for what the method does not have."""
+    own = definition(method)
+    conventions.check(method, own, params, convention, residual=residual)
+    return conventions.relative(own, dtype, convention)

@@ -7,6 +7,7 @@ from normcheck.methods.definition import Definition, channel_alone
 
 DEFINITION = Definition(
     statistics=Statistics.BATCH,
+    parameters=("channel_axis", "momentum"),
     parameter_axes=channel_alone,
     shares="one channel over the whole batch",
     used=(

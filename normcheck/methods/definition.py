@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from normcheck.case import Params
 from normcheck.conventions.catalogue import Statistics
-
-Shape = tuple[int, ...]
+from normcheck.parameters import Params, Shape
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +37,9 @@ class Partition:
         return max(bucket.n for bucket in self.buckets)
 
 
-def anything(shape: Shape, params: Params, where: str) -> None:
+def unchanged(shape: Shape, params: Params, where: str) -> Params:
     """Accept every value, for a method without further parameters."""
+    return params
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,17 +47,25 @@ class Definition:
     """One method; ``shape`` is that of x as stored, ``channel_axis`` is 1 or -1.
 
     ``statistics`` says which elements share statistics: a value of that convention, or for a method beyond the
-    catalogue a function that makes the partition. ``parameter_axes`` are the axes of x that weight and bias run
-    along. ``validate`` raises ParameterError for parameters of the method that are impossible; its last argument names
-    the fixture.
+    catalogue a function that makes the partition. ``parameters`` are those of :class:`normcheck.parameters.Params` that
+    it has beside eps; ``parameter_axes`` are the axes of x that weight and bias run along, ``affine`` which of the two
+    its layers usually have. ``checked`` returns the parameters as an id spells them; it raises ParameterError for
+    impossible ones, with its last argument, which names the fixture.
     """
 
     statistics: Statistics | Callable[[Shape, Params], Partition]
+    parameters: tuple[str, ...]
     parameter_axes: Callable[[Shape, Params], tuple[int, ...]]
-    validate: Callable[[Shape, Params, str], None] = anything
+    checked: Callable[[Shape, Params, str], Params] = unchanged
     centered: bool = True  # False: the mean is not taken away
+    affine: tuple[str, ...] = ("weight", "bias")
     shares: str  # what a statistic set is, in words
     used: str  # when it is used, in one sentence
+
+    @property
+    def may_track(self) -> bool:
+        """True if the method can keep running statistics."""
+        return "momentum" in self.parameters
 
 
 def positive_axis(axis: int, ndim: int) -> int:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from normcheck.case import Params, format_groups
 from normcheck.conventions.catalogue import Statistics
 from normcheck.errors import ParameterError
-from normcheck.methods.definition import Definition, Shape, channel_alone, num_channels
+from normcheck.methods.definition import Definition, channel_alone, num_channels
+from normcheck.parameters import Params, Shape, format_groups
 
 
-def _validate(shape: Shape, params: Params, where: str) -> None:
+def _checked(shape: Shape, params: Params, where: str) -> Params:
     channels = num_channels(shape, params)
     if (params.groups is None) == (params.num_groups is None):
         raise ParameterError(f"{where}: group norm needs either num_groups or groups")
@@ -19,7 +19,7 @@ def _validate(shape: Shape, params: Params, where: str) -> None:
                 f"{where}: {channels} channels cannot be split into {params.num_groups} equal groups; "
                 f"valid num_groups: {divisors}; or give the groups one by one: --groups '0,1|2'"
             )
-        return
+        return params
     groups = params.groups or ()
     given = [channel for group in groups for channel in group]
     problems = []
@@ -36,12 +36,14 @@ def _validate(shape: Shape, params: Params, where: str) -> None:
             f"{where}: the partition {format_groups(groups)!r} {' and '.join(problems)}; "
             f"each of the {channels} channels 0 to {channels - 1} must be in exactly one group"
         )
+    return params
 
 
 DEFINITION = Definition(
     statistics=Statistics.GROUP_CONTIGUOUS,
+    parameters=("channel_axis", "num_groups", "groups"),
     parameter_axes=channel_alone,
-    validate=_validate,
+    checked=_checked,
     shares="one group of channels of one sample",
     used="Detection, segmentation and diffusion models, whose batches are too small for batch norm.",
 )

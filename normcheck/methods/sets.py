@@ -5,26 +5,45 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 
-from normcheck.case import Groups, Params
 from normcheck.conventions.catalogue import Statistics
 from normcheck.errors import ParameterError
-from normcheck.methods.definition import Bucket, Partition, Shape, positive_axis, without
+from normcheck.methods.definition import Bucket, Partition, positive_axis, without
+from normcheck.parameters import Groups, Params, Shape
 
 
 def normalized_axes(shape: Shape, params: Params) -> tuple[int, ...]:
     """The axes over which layer and RMS norm go, in their order: by default all but the first."""
     ndim = len(shape)
+    if params.normalized_axes is not None:
+        return params.normalized_axes
     return tuple(range(ndim - (params.normalized_ndim or ndim - 1), ndim))
 
 
-def valid_axes(shape: Shape, params: Params, where: str) -> None:
-    """Raise ParameterError unless x has the axes that are to be normalized."""
+def checked_axes(shape: Shape, params: Params, where: str) -> Params:
+    """The parameters with the normalized axes counted from the front, or as ``normalized_ndim`` if they are the last.
+
+    ParameterError where x does not have them, or one is that of the batch.
+    """
     ndim = len(shape)
-    if params.normalized_ndim is None or not 1 <= params.normalized_ndim <= ndim:
+    if params.normalized_axes is None:
+        if params.normalized_ndim is None or not 1 <= params.normalized_ndim <= ndim:
+            raise ParameterError(
+                f"{where}: normalized_ndim is {params.normalized_ndim}; valid for {ndim} axes: 1 to {ndim}"
+            )
+        return params
+    given = params.normalized_axes
+    axes = tuple(sorted({positive_axis(axis, ndim) for axis in given if -ndim <= axis < ndim}))
+    if len(axes) < len(given) or 0 in axes:
+        problem = "holds the batch axis" if 0 in axes else "names an axis twice, or one that x does not have"
         raise ParameterError(
-            f"{where}: normalized_ndim is {params.normalized_ndim}; valid for {ndim} axes: 1 to {ndim}"
+            f"{where}: normalized_axes {','.join(map(str, given))} {problem}; "
+            f"valid for {ndim} axes: any of {', '.join(map(str, range(1, ndim)))}, each once"
         )
+    if axes == tuple(range(ndim - len(axes), ndim)):
+        return replace(params, normalized_axes=None, normalized_ndim=len(axes))
+    return replace(params, normalized_axes=axes)
 
 
 def channel_groups(params: Params, channels: int) -> Groups:
@@ -42,11 +61,6 @@ def interleaved_groups(params: Params, channels: int) -> Groups:
     if params.num_groups is None:
         raise ParameterError("interleaved groups are equal ones: give num_groups")
     return tuple(tuple(range(first, channels, params.num_groups)) for first in range(params.num_groups))
-
-
-def default_num_groups(channels: int) -> int:
-    """The default number of groups: the smallest divisor of ``channels`` above 1."""
-    return next((d for d in range(2, channels + 1) if channels % d == 0), 1)
 
 
 def over(shape: Shape, reduced: Iterable[int], params: Params) -> Partition:

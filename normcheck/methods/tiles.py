@@ -16,7 +16,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from normcheck.methods.definition import Bucket, Partition, Shape
+from normcheck.methods.definition import Bucket, Partition
+from normcheck.parameters import Shape
 
 Range = slice | NDArray[np.intp]  # of the positions along one axis
 TILE = 65_536  # elements; the float64 temporaries of a tile stay in the cache

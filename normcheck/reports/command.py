@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import shlex
 
-from normcheck.case import DEFAULT_EPS, DEFAULT_MOMENTUM, Case, Method, Mode, format_groups
+from normcheck.case import Case, Mode
 from normcheck.dtype import DType
+from normcheck.methods import definition
+from normcheck.parameters import OPTIONS
 from normcheck.report import EXPECTED, Comparison, Report
 
 
@@ -29,24 +31,18 @@ def reproduce(result: Comparison, report: Report) -> str:
 
 def _of_case(case: Case) -> list[str]:
     """The options that set the case apart from others of its method and fixture."""
-    params = case.params
     words: list[str] = []
     if case.dtype is not DType.FLOAT32:
         words += ["--dtype", case.dtype.value]
     if case.mode is not Mode.TRAIN:
         words += ["--mode", case.mode.value]
-    if params.eps != DEFAULT_EPS:
-        words += ["--eps", repr(params.eps)]
-    if params.groups is not None:
-        words += ["--groups", format_groups(params.groups)]
-    if params.num_groups is not None:
-        words += ["--num-groups", str(params.num_groups)]
-    if params.normalized_ndim is not None:
-        words += ["--normalized-ndim", str(params.normalized_ndim)]
-    if params.momentum not in (None, DEFAULT_MOMENTUM):
-        words += ["--momentum", repr(params.momentum)]
+    own = definition(case.method).parameters
+    for row in OPTIONS:
+        value = getattr(case.params, row.name)
+        if row.name in ("eps", *own) and value is not None and (row.splits or row.shown(value, case.shape)):
+            words += [row.flag, row.kind.spell(value)]
+    for option in case.convention.options:
+        words += ["--convention", option]
     if not any(output.is_gradient for output in case.outputs):
         words += ["--no-gradients"]
-    if params.channel_axis != 1 and case.method is not Method.LAYER:
-        words += ["--channel-axis", str(params.channel_axis)]
     return words

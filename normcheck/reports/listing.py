@@ -10,11 +10,12 @@ from rich.table import Table
 from rich.text import Text
 
 from normcheck.case import Method
+from normcheck.parameters import TABLE
 from normcheck.reports.terminal import write
 from normcheck.reports.text import printable
 
 if TYPE_CHECKING:
-    from normcheck.fixtures import Fixture
+    from normcheck.fixtures import Fixture, OwnParams
     from normcheck.run.probe import BackendStatus
 
 
@@ -96,8 +97,10 @@ def show_fixture(fixture: Fixture, console: Console) -> None:
         "x": _range(arrays.x),
         "parameters": ", ".join(arrays.parameters) or "none (weight 1, bias 0)",
     }
-    for method, params in (fixture.methods or {}).items():
-        given = [", ".join(f"{name}={value}" for name, value in own.items()) or "defaults" for own in params]
+    if fixture.excluded:
+        rows["not for"] = ", ".join(sorted(fixture.excluded))
+    for method, entries in fixture.own.items():
+        given = [_entry(own) for own in entries]
         rows[f"{method} norm"] = "; ".join(given)
     for expected in arrays.expected:
         digits = "in full" if expected.decimals is None else f"to {expected.decimals} decimals"
@@ -111,6 +114,11 @@ def show_fixture(fixture: Fixture, console: Console) -> None:
         table.add_row(Text(name, style="dim"), Text(printable(value)))
     write(table, console)
     write(Text(f"\nrun it: normcheck compare --fixture {printable(fixture.argument)}"), console)
+
+
+def _entry(own: OwnParams) -> str:
+    given = [f"{name}={TABLE[name].kind.spell(value)}" for name, value in own.params.items()]
+    return ", ".join([*given, *["weight and bias"] * own.affine]) or "defaults"
 
 
 def _range(array: object) -> str:

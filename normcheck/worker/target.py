@@ -89,8 +89,6 @@ def own_keywords(task: Task) -> Dict[str, Any]:
     if task.tracks:
         keywords.pop("track_running_stats", None)
         keywords["training"] = task.mode == "train"
-    if task.method == "layer":
-        keywords.pop("channel_axis")
     return keywords
 
 

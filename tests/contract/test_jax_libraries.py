@@ -39,7 +39,9 @@ def test_their_layers_agree_with_the_oracle(backend: str, mode: Mode) -> None:
 def test_gradients_and_running_statistics_are_theirs(backend: str) -> None:
     report = compare("batch", backend=backend, fixtures=("nchw", "steps"))
     assert [] == wrong(report, Verdict.UNSUPPORTED)
-    assert set(Output) == {r.output for r in report.results if r.backend == backend}
+    assert set(Output) - {Output.SUM, Output.GRAD_RESIDUAL} == {
+        r.output for r in report.results if r.backend == backend
+    }
 
 
 def test_they_say_which_jax_they_ran_on(backend: str) -> None:

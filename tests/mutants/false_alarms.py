@@ -25,12 +25,13 @@ import numpy as np
 
 from normcheck.backends import BUILTIN, DEFAULT
 from normcheck.backends._base import Task
-from normcheck.case import Case, Layout, Method, Mode, Output, Params
+from normcheck.case import Case, Layout, Method, Mode, Output
 from normcheck.dtype import DType
 from normcheck.dtypes import numpy_dtype, tagged, untagged
 from normcheck.judge.array import Bound, Judgement, judge
 from normcheck.methods import outputs, parameter_shape
 from normcheck.oracle import truths_of
+from normcheck.parameters import Params
 from normcheck.verdict import Verdict
 from normcheck.worker.compute import Worker
 

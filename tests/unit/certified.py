@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 from flint import arb, ctx
 
-from normcheck.case import Method, Mode, Output, Params
+from normcheck.case import Method, Mode, Output
 from normcheck.oracle import Inputs
+from normcheck.parameters import Params
 
 PRECISION = 2500  # bits: enough for 1e300 beside 1e-300
 Index = tuple[int, ...]

@@ -14,9 +14,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from normcheck.answer import Answer
-from normcheck.case import Case, Layout, Method, Mode, Output, Params
+from normcheck.case import Case, Layout, Method, Mode, Output
 from normcheck.data import from_data, parse, to_data
 from normcheck.dtype import DType
+from normcheck.parameters import Params
 from normcheck.verdict import Verdict
 
 CASE = Case(

@@ -12,7 +12,7 @@ from normcheck.case import Method, Output
 from normcheck.dtype import DType
 from normcheck.methods import parameter_axes, partition_of
 from normcheck.oracle import Inputs, evaluate
-from normcheck.plan import Selection, parse_groups, plan
+from normcheck.plan import Selection, plan
 
 
 def torch_code(output: str) -> str:
@@ -78,9 +78,8 @@ def test_the_printed_pytorch_code_computes_the_case(invoke, method, fixture, opt
     result = invoke("explain", "--method", method, "--fixture", fixture, *given)
     assert result.returncode == 0, result.stderr
 
-    groups = parse_groups(options["groups"]) if "groups" in options else None
     selection = Selection(
-        methods=[Method(method)], fixtures=[fixture], dtypes=[DType.FLOAT64], **{**options, "groups": groups}
+        methods=[Method(method)], fixtures=[fixture], dtypes=[DType.FLOAT64], params=options
     )
     case = plan(selection).cases[0].case
     inputs = plan(selection).cases[0].fixture.arrays().inputs(case)

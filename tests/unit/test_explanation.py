@@ -19,7 +19,9 @@ from normcheck.plan import Selection, plan
 
 
 def explained(method, fixture="documents", **options):
-    selection = Selection(methods=[Method(method)], fixtures=[fixture], dtypes=[DType.FLOAT64], **options)
+    selection = Selection(
+        methods=[Method(method)], fixtures=[fixture], dtypes=[DType.FLOAT64], params=options
+    )
     return explain(plan(selection).cases[0])
 
 

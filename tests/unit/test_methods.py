@@ -11,17 +11,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 from unit_helpers import shaped_params
 
-from normcheck.case import Method, Params
+from normcheck.case import Method
 from normcheck.errors import ParameterError
 from normcheck.methods import (
+    checked,
     definition,
     parameter_axes,
     parameter_shape,
     partition_of,
-    validate,
 )
 from normcheck.methods.partition import labels
-from normcheck.methods.sets import default_num_groups
+from normcheck.parameters import Params, default_num_groups
 from normcheck.verdict import ExitCode
 
 Sets = frozenset[frozenset[tuple[int, ...]]]
@@ -185,7 +185,7 @@ def test_impossible_parameters_are_refused_by_name(
     method: Method, shape: Any, params: Any, message: str
 ) -> None:
     with pytest.raises(ParameterError) as caught:
-        validate(method, shape, shaped_params(method, len(shape), **params), where="fixture f")
+        checked(method, shape, shaped_params(method, len(shape), **params), where="fixture f")
     assert "fixture f: " in str(caught.value)
     assert message in str(caught.value)
     assert ExitCode.BAD_INPUT == caught.value.exit_code
@@ -194,13 +194,13 @@ def test_impossible_parameters_are_refused_by_name(
 @pytest.mark.parametrize("method", [Method.LAYER, Method.GROUP])
 def test_parameters_that_a_method_needs_are_never_assumed(method: Method) -> None:
     with pytest.raises(ParameterError):
-        validate(method, IMAGE, Params(), where="fixture f")
+        checked(method, IMAGE, Params(), where="fixture f")
 
 
 @pytest.mark.parametrize("method", Method)
 @pytest.mark.parametrize("shape", [(2, 3), (2, 3, 4), IMAGE, (1, 1, 1, 1, 1)])
 def test_possible_parameters_are_accepted(method: Method, shape: tuple[int, ...]) -> None:
-    validate(method, shape, shaped_params(method, len(shape), eps=0.0, momentum=1.0), where="fixture f")
+    checked(method, shape, shaped_params(method, len(shape), eps=0.0, momentum=1.0), where="fixture f")
 
 
 def test_every_method_is_defined() -> None:

@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
-from normcheck.case import Case, Method, Mode, Output, Params
+from normcheck.case import Case, Method, Mode, Output
 from normcheck.dtype import DType
+from normcheck.parameters import Params
 from normcheck.report import EXPECTED, Comparison, Environment, Judgement, Report
 from normcheck.verdict import SEVERITY, ExitCode, Verdict
 

@@ -47,7 +47,7 @@ BASE = ["--backend", "numpy", "--no-gradients"]
         (["--timeout", "0"], ["--timeout"]),
         (["--timeout", "-1"], ["--timeout"]),
         (["--groups", "0,1|x"], ["'0,1|x'", "0,1|2"]),
-        (["--groups", ""], ["groups ''"]),
+        (["--groups", ""], ["--groups is ''"]),
         (["--groups", "0,1|2", "--num-groups", "3"], ["exclude each other"]),
         (["group"], ["group"]),
     ],

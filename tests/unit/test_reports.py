@@ -13,8 +13,10 @@ from typing import Any
 import jsonschema
 import pytest
 
-from normcheck.case import Case, Layout, Method, Mode, Output, Params
+from normcheck.case import Case, Layout, Method, Mode, Output
+from normcheck.conventions.catalogue import KEYS, spelled
 from normcheck.dtype import DType
+from normcheck.parameters import Params
 from normcheck.report import EXPECTED, Comparison, Environment, Judgement, Known, Pair, Report, Worst
 from normcheck.reports import FORMATS, render
 from normcheck.reports.json import read
@@ -192,7 +194,7 @@ def test_a_missing_key_is_invalid_whichever_it_is(schema: jsonschema.Draft202012
         (("summary", "pass"), -1),
         (("summary", "pass"), 1.5),
         (("results", 0, "verdict"), "PASS"),
-        (("results", 0, "method"), "bach"),
+        (("results", 0, "method"), "Bach!"),
         (("results", 0, "output"), "z"),
         (("results", 0, "max_abs_diff"), "NaN"),
         (("results", 0, "max_abs_diff"), -1e-7),
@@ -227,7 +229,6 @@ def test_a_backend_says_of_itself_what_it_likes(schema: jsonschema.Draft202012Va
     [
         (Verdict, ("$defs", "verdict", "enum")),
         (Output, ("$defs", "output", "enum")),
-        (Method, ("$defs", "method", "enum")),
         (DType, ("$defs", "dtype", "enum")),
         (Mode, ("$defs", "mode", "enum")),
         (Layout, ("$defs", "case", "properties", "layout", "enum")),
@@ -235,6 +236,12 @@ def test_a_backend_says_of_itself_what_it_likes(schema: jsonschema.Draft202012Va
 )
 def test_the_schema_names_every_member_of_the_model(names: Any, where: Any, schema: Any) -> None:
     assert sorted(names) == sorted(at(schema.schema, where))
+
+
+def test_the_schema_names_every_convention(schema: Any) -> None:
+    found = at(schema.schema, ("$defs", "convention", "properties"))
+    spelt = {key: [spelled(value) for value in about["values"]] for key, about in KEYS.items()}
+    assert spelt == {key: each.get("enum", ["true", "false"]) for key, each in found.items()}
 
 
 def test_the_schema_is_itself_valid_and_closed_everywhere(schema: Any) -> None:

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from normcheck.answer import Answer
-from normcheck.case import Case, Method, Mode, Output, Params
+from normcheck.case import Case, Method, Mode, Output
 from normcheck.dtype import DType
 from normcheck.dtypes import numpy_dtype
 from normcheck.fixtures.generate import bell
@@ -23,6 +23,7 @@ from normcheck.judge.laws import OWN, Run
 from normcheck.options import Options
 from normcheck.oracle import oracle_of, truths_of
 from normcheck.oracle.whole import whole
+from normcheck.parameters import Params
 from normcheck.run import session
 from normcheck.run.backends import BackendSpec
 from normcheck.run.sources import Question

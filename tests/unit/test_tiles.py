@@ -10,10 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from test_partition import partitions
 
-from normcheck.case import Method, Params
+from normcheck.case import Method
 from normcheck.methods import Partition, partition_of
 from normcheck.methods.partition import split
 from normcheck.methods.tiles import TILE, Tile, blocks
+from normcheck.parameters import Params
 
 SIZES = st.sampled_from([1, 2, 5, 16, 40, 10_000])
 

@@ -13,11 +13,12 @@ import numpy as np
 import pytest
 
 from normcheck.answer import Answer
-from normcheck.case import Case, Method, Params
+from normcheck.case import Case, Method
 from normcheck.dtype import DType
 from normcheck.errors import TargetError
 from normcheck.judge.case import CaseJudge
 from normcheck.options import Options
+from normcheck.parameters import Params
 from normcheck.run import client
 from normcheck.run.backends import BackendSpec
 from normcheck.run.client import MAX_DEATHS, WorkerClient

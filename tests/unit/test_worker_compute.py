@@ -176,7 +176,7 @@ STATE = ["running_mean", "running_var"]
 
 def task(method: str = "layer", outputs: tuple[str, ...] = ("y",), **changes: Any) -> Task:
     """A case as a worker gets it; batch norm keeps running statistics."""
-    params = {"eps": 1e-5, "channel_axis": 1, **({"momentum": 0.1} if method == "batch" else {})}
+    params = {"eps": 1e-5, **({"channel_axis": 1, "momentum": 0.1} if method == "batch" else {})}
     plain = Task("c", method, "train", "float32", "contiguous", 1, params, list(outputs))
     return plain._replace(**changes)
 
@@ -410,9 +410,7 @@ def test_an_expected_error_is_called_and_shown() -> None:
 
 
 def test_an_expected_error_that_does_not_come_is_an_error() -> None:
-    reply = Worker(Expecting({}), None).compute(
-        task(params={"eps": 1e-5, "channel_axis": 1, "normalized_ndim": 1}), inputs()
-    )
+    reply = Worker(Expecting({}), None).compute(task(params={"eps": 1e-5, "normalized_ndim": 1}), inputs())
     message = "expected an error (one value for each channel), but the call succeeded"
     assert {"status": "error", "message": message, "traceback": ""} == reply
 

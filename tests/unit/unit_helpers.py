@@ -6,11 +6,12 @@ from typing import Any
 
 import numpy as np
 
-from normcheck.case import Method, Output, Params
+from normcheck.case import Method, Output
 from normcheck.dtype import DType
 from normcheck.dtypes import numpy_dtype
 from normcheck.methods import parameter_axes, partition_of
 from normcheck.oracle import Inputs, Truth, evaluate
+from normcheck.parameters import Params
 
 
 def shaped_params(method: Method, ndim: int, **params: Any) -> Params:

@@ -11,7 +11,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from normcheck.case import Case, Method, Output, Params
+from normcheck.case import Case, Method, Output
 from normcheck.judge.laws.relations import (
     OWN,
     Arrays,
@@ -26,6 +26,7 @@ from normcheck.judge.laws.relations import (
 )
 from normcheck.methods import num_channels
 from normcheck.oracle.reals import Array
+from normcheck.parameters import Params
 
 PARAMETERS = ("weight", "bias")
 GRADIENTS = (Output.GRAD_X, Output.GRAD_WEIGHT, Output.GRAD_BIAS)
