@@ -30,8 +30,13 @@ class DType(enum.StrEnum):
 
     @property
     def tiny(self) -> float:
-        """The number below which a roundoff of the sums' dtype is no longer relative: normal/unit roundoff."""
-        return 2.0**-969 if self is DType.FLOAT64 else 2.0**-102
+        """The number below which a roundoff of the dtype is not relative: its smallest normal one/unit roundoff."""
+        return {
+            DType.FLOAT64: 2.0**-969,
+            DType.FLOAT32: 2.0**-102,
+            DType.FLOAT16: 2.0**-3,
+            DType.BFLOAT16: 2.0**-118,
+        }[self]
 
     @property
     def largest(self) -> float:

@@ -52,7 +52,7 @@ class CaseJudge:
         self._stated = [each for each in stated if each.output in case.outputs]
         self._oracle = oracle_of(case, arrays)
         self._inputs = self._oracle.inputs
-        unit = case.dtype.unit_roundoff
+        unit = self._oracle.stats.output_roundoff
         self._scales = {o: Scale(dtype=case.dtype_of(o), unit=unit) for o in case.outputs}
         self._bounds = {
             output: Bound.for_sums_of(
@@ -175,15 +175,15 @@ class CaseJudge:
 
     def _shape(self, output: Output) -> tuple[int, ...]:
         inputs = self._inputs
-        if output in {Output.Y, Output.GRAD_X}:
+        if output.is_elementwise:
             return inputs.x.shape
         if output.is_state and inputs.running_mean is not None:
             return inputs.running_mean.shape
-        return tuple(inputs.x.shape[axis] for axis in inputs.parameter_axes)
+        return self._oracle.parameter_of(output).shape
 
     def _x(self, output: Output) -> Floats | None:
         """What illustrates an element of ``output``: the input at its place, where there is one."""
-        return self._inputs.x if output in {Output.Y, Output.GRAD_X} else None
+        return self._inputs.x if output.is_elementwise else None
 
 
 def finished(judgement: Judgement, power: Power, *, strict: bool) -> Judgement:

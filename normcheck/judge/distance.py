@@ -49,15 +49,18 @@ class Scale:
     unit: float
     half_unit: float = 0.0  # of the last printed decimal
 
-    def rounding(self, value: Array) -> Array | float:
-        """ρ: how far the result may be from ``value`` for having been written down."""
-        if self.dtype.half:
-            return self.dtype.output_roundoff * np.abs(value) + 0.5 * self.dtype.smallest_subnormal
-        return self.half_unit
+    def rounding(self, value: Array, forgiven: Array | None = None) -> Array | float:
+        """ρ: how far the result may be from ``value`` for having been written down, and ``forgiven`` beyond that."""
+        allowed: Array | float = self.half_unit
+        if self.dtype.output_roundoff > self.unit:
+            allowed = self.dtype.output_roundoff * np.abs(value) + 0.5 * self.dtype.smallest_subnormal
+        return allowed if forgiven is None else allowed + forgiven
 
-    def beta(self, difference: Array, value: Array, cond: Array, cond2: Array) -> Array:
+    def beta(
+        self, difference: Array, value: Array, cond: Array, cond2: Array, forgiven: Array | None = None
+    ) -> Array:
         """The backward error of each element that is off by ``difference``; results and canaries alike."""
-        error = np.maximum(difference - self.rounding(value), 0.0)
+        error = np.maximum(difference - self.rounding(value, forgiven), 0.0)
         beta = backward_error(error, cond, cond2, self.unit)
         beta[np.isnan(beta)] = math.inf
         return beta
@@ -72,6 +75,7 @@ class _Elements:
     cond: Array
     cond2: Array
     tail: Array | None
+    forgiven: Array | None
 
     @classmethod
     def of(cls, actual: Floats, truth: Truth) -> _Elements:
@@ -81,6 +85,7 @@ class _Elements:
             cond=truth.cond.reshape(-1),
             cond2=truth.cond2.reshape(-1),
             tail=None if truth.tail is None else truth.tail.reshape(-1),
+            forgiven=None if truth.forgiven is None else truth.forgiven.reshape(-1),
         )
 
     def at(self, where: Positions | slice) -> _Elements:
@@ -90,6 +95,7 @@ class _Elements:
             cond=self.cond[where],
             cond2=self.cond2[where],
             tail=None if self.tail is None else self.tail[where],
+            forgiven=None if self.forgiven is None else self.forgiven[where],
         )
 
     def difference(self) -> Array:
@@ -160,9 +166,10 @@ class Measure:
 
     def _add(self, some: _Elements, locate: Locate) -> None:
         with np.errstate(all="ignore"):
-            if self.scale.dtype.half:
+            decidable = bool(some.cond.max() < np.inf)
+            if self.scale.dtype.half and decidable:
                 self._halves(some, locate)
-            elif self.figures.compared == 0 or self.scale.half_unit:
+            elif self.figures.compared == 0 or self.scale.half_unit or not decidable:
                 self._exactly(some, locate)
             else:
                 self._quickly(some, locate)
@@ -206,10 +213,10 @@ class Measure:
         if apart.size:
             figures.ulp = max(figures.ulp, int(ulp_distance(actual[apart], expected[apart]).max()))
         figures.compared += difference.size
-        positions = np.flatnonzero(difference > self.scale.rounding(value))
+        positions = np.flatnonzero(difference > self.scale.rounding(value, some.forgiven))
         if positions.size:
             far = some.at(positions)
-            beta = self.scale.beta(difference[positions], far.value, far.cond, far.cond2)
+            beta = self.scale.beta(difference[positions], far.value, far.cond, far.cond2, far.forgiven)
             self._worst(beta, far.value, lambda found: locate(positions[found]))
 
     def _exactly(self, some: _Elements, locate: Locate) -> None:
@@ -218,9 +225,11 @@ class Measure:
         actual, value = some.actual, some.value
         # what overflows the dtype is rightly infinite, and may be less than that
         expected = value.astype(numpy_dtype(self.scale.dtype))
-        finite = np.isfinite(actual) & np.isfinite(value)
+        # where the condition is infinite nothing can be decided, of what is not finite neither
+        finite = np.isfinite(actual) & np.isfinite(value) & (some.cond != np.inf)
         if not finite.all():
             settled = finite | (actual == expected) | (np.isnan(actual) & np.isnan(expected))
+            settled |= np.isposinf(some.cond)
             if not settled.all():
                 self._misplaced(np.flatnonzero(~settled), value, locate)
             positions = np.flatnonzero(finite)
@@ -240,7 +249,8 @@ class Measure:
         figures.abs_diff = max(figures.abs_diff, float(difference.max()))
         figures.rel_diff = max(figures.rel_diff, float(relative.max()))
         figures.ulp = max(figures.ulp, int(ulp.max()))
-        self._worst(self.scale.beta(difference, value, some.cond, some.cond2), value, locate)
+        beta = self.scale.beta(difference, value, some.cond, some.cond2, some.forgiven)
+        self._worst(beta, value, locate)
 
     def _worst(self, beta: Array, value: Array, locate: Locate) -> None:
         figures, largest = self.figures, float(beta.max())

@@ -5,41 +5,47 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from normcheck.case import Case, Method, Output
-from normcheck.dtype import DType
-from normcheck.methods import Partition, Shape, partition_of
+from normcheck.conventions.catalogue import Statistics
+from normcheck.methods import Partition, complete, definition, partition_of
 from normcheck.methods.definition import Bucket
 from normcheck.methods.tiles import Range, Tile, blocks
-from normcheck.oracle import Inputs
+from normcheck.oracle import Oracle
 from normcheck.oracle.double_double import DoubleDouble
 from normcheck.oracle.gradients import h_of, times
 from normcheck.oracle.parameters import reshaped
 from normcheck.oracle.parts import Each
-from normcheck.oracle.pieces import Pieces
+from normcheck.oracle.pieces import Pieces, piece_of
 from normcheck.oracle.reals import Real, beside, high, ldexp, low, stacked, sum_of, total
+from normcheck.oracle.rule import Rule
 from normcheck.oracle.statistics import plain_statistics
-from normcheck.parameters import Params, default_num_groups
 
 MAX_SETS = 2**19  # of another method: its statistics are held, 16 to 72 bytes a set
 
 
-class Other:
-    """One method on the inputs of a case that is of another."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sets:
+    """Statistic sets, and how their elements become x̂."""
 
-    def __init__(self, case: Case, inputs: Inputs, partition: Partition, each: Each) -> None:
-        self.inputs, self.partition = inputs, partition
-        self._precise = case.dtype is DType.FLOAT64
-        self._eps = case.params.eps
-        self._weight = inputs.broadcast(inputs.weight, 1.0)
-        self._bias = inputs.broadcast(inputs.bias, 0.0)
-        self._gradients = Output.GRAD_X in case.outputs
-        self._groups = _group_of_channels(partition)
+    partition: Partition
+    rule: Rule
+
+
+class Other:
+    """Another method on the inputs of an oracle; by the same convention, but for the sets and their centring."""
+
+    def __init__(self, oracle: Oracle, sets: Sets, each: Each) -> None:
+        self.oracle, self.inputs, self.partition, self.rule = oracle, oracle.inputs, sets.partition, sets.rule
+        self._precise = oracle.precise
+        self._gradients = Output.GRAD_X in oracle.outputs
+        self._groups = _group_of_channels(self.partition)
         self._statistics: dict[str, Real] = {}
-        if partition.max_n > 1:  # the x̂ of a set of one element is 0 whatever it is
+        if self.partition.max_n > 1 or not self.rule.centered:  # centered, the x̂ of a set of one element is 0
             with np.errstate(all="ignore"):
                 self._statistics = self._along_x(each)
 
@@ -47,24 +53,28 @@ class Other:
         """One output at ``tile``, as (sets, elements); for a parameter's gradient what is to be summed for it."""
         x_hat = self._x_hat(tile)
         if output is Output.Y:
-            return times(x_hat, self.inputs.cut(self._weight, tile)) + self.inputs.cut(self._bias, tile)
+            scaled = times(x_hat, self.oracle.weight.at(tile).value)
+            return scaled + self.inputs.cut(self.oracle.bias, tile)
         if output is Output.GRAD_WEIGHT:
             return times(x_hat, self.inputs.grad_y_of(tile))
         if not self._statistics:
             return np.zeros(tile.size)
-        h_mean, product, inverse_root = (self._at(name, tile) for name in ("h", "product", "inverse_root"))
-        grad_x = (self._h(tile) - h_mean - x_hat * product) * inverse_root
+        product, inverse_root = (self._at(name, tile) for name in ("product", "inverse_root"))
+        h = self._h(tile)
+        projected = h - self._at("h", tile) if self.rule.centered else h
+        grad_x = (projected - x_hat * product) * inverse_root
         return ldexp(grad_x, -self._exponent(tile)) if self._precise else grad_x
 
     def _x_hat(self, tile: Tile) -> Real:
         if not self._statistics:
             return np.zeros(tile.size)
-        x = self.inputs.x_of(tile)
-        real: Real = DoubleDouble(np.ldexp(x, -self._exponent(tile))) if self._precise else x
-        return (real - self._at("mean", tile)) * self._at("inverse_root", tile)
+        exponent = self._exponent(tile) if self._precise else None
+        real = piece_of(self.inputs, tile, exponent, precise=self._precise).real
+        centred = real - self._at("mean", tile) if self.rule.centered else real
+        return centred * self._at("inverse_root", tile)
 
     def _h(self, tile: Tile) -> Real:
-        return h_of(self.inputs, self._weight, tile, precise=self._precise)
+        return h_of(self.inputs, self.oracle.weight, tile, precise=self._precise).value
 
     def _exponent(self, tile: Tile) -> NDArray[np.int_]:
         return high(self._at("exponent", tile)).astype(np.int_)
@@ -107,9 +117,13 @@ class Other:
         return spread
 
     def _of_sets(self, tiles: Sequence[Tile], sets: int, n: int, each: Each) -> dict[str, Real]:
-        pieces = Pieces(self.inputs, tiles, sets, self._eps, each, precise=self._precise)
-        centre, correction, root = plain_statistics(pieces.over, n, self._eps, exponent=pieces.exponent)
-        found: dict[str, Real] = {"mean": centre + correction, "inverse_root": root}
+        pieces = Pieces(self.inputs, tiles, sets, self.rule, each, precise=self._precise)
+        centre, correction, root, kappa = plain_statistics(
+            pieces.over, n, self.rule, exponent=pieces.exponent
+        )
+        found: dict[str, Real] = {"inverse_root": root}
+        if centre is not None and correction is not None:
+            found["mean"] = centre + correction
         if self._precise:
             found["exponent"] = pieces.exponent.astype(np.float64)
         if self._gradients:
@@ -118,31 +132,31 @@ class Other:
                 h, x_hat = self._h(tile), pieces.at(tile).deviation(centre, correction) * root
                 return total(h), total(h * x_hat)
 
-            h, product = map(sum_of, zip(*each(incoming, tiles), strict=True))
-            found |= {"h": h / float(n), "product": product / float(n)}
+            h, product = (part / float(n) for part in map(sum_of, zip(*each(incoming, tiles), strict=True)))
+            found |= {"h": h, "product": product if kappa is None else product * kappa}
         return found
 
 
-def other_partitions(case: Case, shape: Shape, own: Partition) -> Iterator[tuple[str, Partition]]:
-    """The other methods with the parameters of ``case``, where their statistic sets are others than its ``own``."""
-    common = Params(
-        eps=case.params.eps, channel_axis=case.params.channel_axis, normalized_ndim=len(shape) - 1
-    )
-    for method in (Method.BATCH, Method.LAYER, Method.INSTANCE):
-        yield from _if_other(method, shape, common, own)
-    if (groups := default_num_groups(shape[case.params.channel_axis])) > 1:
-        grouped = Params(eps=common.eps, channel_axis=common.channel_axis, num_groups=groups)
-        yield from _if_other(Method.GROUP, shape, grouped, own)
+def other_sets(case: Case, own: Partition, rule: Rule) -> Iterator[tuple[str, Sets]]:
+    """The other methods that there are, with the parameters of ``case``: their sets are others, or their centring.
 
-
-def _if_other(
-    method: Method, shape: Shape, params: Params, own: Partition
-) -> Iterator[tuple[str, Partition]]:
-    other = partition_of(method, shape, params)
-    if not other.max_n or _sets(other) == _sets(own):
-        return
-    if other.max_n == 1 or math.prod(shape) // other.max_n <= MAX_SETS:
-        yield f"{method} norm", other
+    An uncentered method over the sets of a centered one is none: it would cost a pass over x, and tell little.
+    """
+    axis, shape = case.params.channel_axis, own.shape
+    seen: list[object] = [_sets(own)]
+    for method in Method:
+        other = definition(method)
+        if not isinstance(other.statistics, Statistics) or not other.centered:
+            continue
+        params = complete(method, shape, {"eps": case.params.eps}, channel_axis=axis)
+        partition = partition_of(method, shape, params)
+        if params.num_groups == 1 or not partition.max_n or (same := _sets(partition)) in seen:
+            continue
+        seen.append(same)
+        if partition.max_n == 1 or math.prod(shape) // partition.max_n <= MAX_SETS:
+            yield f"{method} norm", Sets(partition=partition, rule=replace(rule, centered=True))
+    if not rule.centered:
+        yield "its mean taken away", Sets(partition=own, rule=replace(rule, centered=True))
 
 
 def _sets(partition: Partition) -> object:

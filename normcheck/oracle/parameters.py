@@ -21,10 +21,16 @@ class Summand:
     value: Real
     cond: Array | float
     cond2: Array | float
+    forgiven: Array | None = None
 
 
 def summand(
-    tile: Tile, axes: tuple[int, ...], value: Real, cond: Array | None = None, cond2: Array | None = None
+    tile: Tile,
+    axes: tuple[int, ...],
+    value: Real,
+    cond: Array | None = None,
+    cond2: Array | None = None,
+    forgiven: Array | None = None,
 ) -> Summand:
     """The sums of a tile's ``value`` and conditions, (sets, elements), along the axes that are not ``axes``."""
     shape = tuple(tile.lengths[axis] for axis in axes)
@@ -37,6 +43,7 @@ def summand(
         value=summed(value),
         cond=0.0 if cond is None else high(summed(cond)),
         cond2=0.0 if cond2 is None else high(summed(cond2)),
+        forgiven=None if forgiven is None else high(summed(forgiven)),
     )
 
 
@@ -49,6 +56,7 @@ class Gathered:
         self._everywhere = (slice(None),) * len(shape)
         held = shape if conditions else (0,) * len(shape)
         self.cond, self.cond2 = np.zeros(held), np.zeros(held)
+        self.forgiven: Array | None = None
 
     def add(self, summand: Summand) -> None:
         """Take in what a tile adds."""
@@ -60,10 +68,22 @@ class Gathered:
         if self.cond.size:
             self.cond[place] += summand.cond
             self.cond2[place] += summand.cond2
+        if summand.forgiven is not None:
+            if self.forgiven is None:
+                self.forgiven = np.zeros(self.cond.shape)
+            self.forgiven[place] += summand.forgiven
 
     def merge(self, other: Gathered) -> None:
         """Take in the sums over other tiles."""
-        self.add(Summand(place=self._everywhere, value=other.value, cond=other.cond, cond2=other.cond2))
+        self.add(
+            Summand(
+                place=self._everywhere,
+                value=other.value,
+                cond=other.cond,
+                cond2=other.cond2,
+                forgiven=other.forgiven,
+            )
+        )
 
 
 def reshaped(a: Real, shape: Sequence[int]) -> Real:

@@ -58,12 +58,9 @@ Batch = tuple[Moments | None, Moments | None]
 class Sums:
     """The gradients of the parameters, added up part by part."""
 
-    def __init__(
-        self, outputs: Iterable[Output], shape: tuple[int, ...], *, precise: bool, plain: bool
-    ) -> None:
-        outputs = tuple(outputs)
-        self.gathered = {output: Gathered(shape, precise=precise) for output in outputs}
-        self.plain = Sums(outputs, shape, precise=False, plain=False) if plain else None
+    def __init__(self, shapes: Mapping[Output, tuple[int, ...]], *, precise: bool, plain: bool) -> None:
+        self.gathered = {output: Gathered(shape, precise=precise) for output, shape in shapes.items()}
+        self.plain = Sums(shapes, precise=False, plain=False) if plain else None
 
     def add(self, part: Part) -> None:
         """Take in a part."""

@@ -11,7 +11,7 @@ the statistics of a channel's samples first, as PyTorch does.
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,12 +29,36 @@ def given(old: NDArray[np.floating], *, precise: bool) -> Running:
     return Running(value=value, cond=np.abs(column), cond2=np.zeros_like(column))
 
 
-def stored(new: Running, dtype: DType) -> Running:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stepping:
+    """How statistics are trained: ``steps`` times, by a ``momentum`` that weighs the batch, or the ``old`` ones.
+
+    ``held`` is the dtype in which they are stored, ``stats`` that in which sums are.
+    """
+
+    momentum: float
+    old: bool
+    steps: int
+    held: DType
+    stats: DType
+
+    def shares(self, *, precise: bool) -> tuple[Real, Real | float]:
+        """What the old statistics and those of the batch are weighed by."""
+        rest: Real = (
+            DoubleDouble(np.array([[1.0]])) - self.momentum if precise else np.array([[1.0 - self.momentum]])
+        )
+        if not self.old:
+            return rest, self.momentum
+        same = np.array([[self.momentum]])
+        return (DoubleDouble(same) if precise else same), rest
+
+
+def stored(new: Running, dtype: DType, stats: DType) -> Running:
     """The same statistics once they are written down in ``dtype``: uncertain by its rounding, in roundoffs of the
     sums, and infinite where it has no number as large.
     """
     value = high(new.value)
-    rounding = dtype.output_roundoff / dtype.unit_roundoff
+    rounding = max(dtype.output_roundoff / stats.output_roundoff, 1.0)
     fits = ~(np.abs(value) >= dtype.largest * (1 + dtype.output_roundoff))
     return replace(
         new,
@@ -44,44 +68,41 @@ def stored(new: Running, dtype: DType) -> Running:
     )
 
 
-def trained_mean(old: Running, batch: Moments, momentum: float, steps: int, held: DType) -> Running:
-    """The running mean after ``steps`` training steps on ``batch``, whose sets repeat the order of the channels C.
-
-    ``held`` is the dtype in which the statistics are stored.
-    """
+def trained_mean(old: Running, batch: Moments, stepping: Stepping) -> Running:
+    """The running mean after training on ``batch``, whose sets repeat the order of the channels C."""
     channels = len(old.cond)
     new = _by_channel(ldexp(batch.mean, batch.exponent), channels)
     cond = _by_channel(batch.magnitude * np.ldexp(1.0, batch.exponent), channels)
-    return _stepped(old, new, high(cond), np.zeros_like(old.cond), momentum, steps, held)
+    return _stepped(old, new, high(cond), np.zeros_like(old.cond), stepping)
 
 
-def trained_var(old: Running, batch: Moments, momentum: float, steps: int, held: DType) -> Running:
-    """The running variance, which takes the unbiased one, after ``steps`` training steps on ``batch``."""
+def trained_var(old: Running, batch: Moments, stepping: Stepping, *, biased: bool) -> Running:
+    """The running variance, which takes the unbiased one unless ``biased``, after training on ``batch``."""
     channels, n = len(old.cond), batch.n
     scale = np.ldexp(1.0, 2 * batch.exponent)
-    share = np.float64(n) / np.float64(n - 1)  # infinite for n = 1, where there is no unbiased variance
-    unbiased = batch.variance * share if n == 1 else batch.variance * float(n) / float(n - 1)
-    new = _by_channel(ldexp(unbiased, 2 * batch.exponent), channels)
+    # infinite for n = 1, where there is no unbiased variance
+    share = np.float64(1.0) if biased else np.float64(n) / np.float64(n - 1)
+    exact = n == 1 or biased
+    taken = batch.variance * share if exact else batch.variance * float(n) / float(n - 1)
+    new = _by_channel(ldexp(taken, 2 * batch.exponent), channels)
     cond = _by_channel(share * 2.0 * batch.deviation * scale, channels)
     cond2 = _by_channel(share * batch.square * scale, channels)
-    return _stepped(old, new, high(cond), high(cond2), momentum, steps, held)
+    return _stepped(old, new, high(cond), high(cond2), stepping)
 
 
-def _stepped(
-    old: Running, batch: Real, cond: Array, cond2: Array, momentum: float, steps: int, held: DType
-) -> Running:
-    precise = isinstance(batch, DoubleDouble)
-    keep: Real = DoubleDouble(np.array([[1.0]])) - momentum if precise else np.array([[1.0 - momentum]])
+def _stepped(old: Running, batch: Real, cond: Array, cond2: Array, stepping: Stepping) -> Running:
+    keep, take = stepping.shares(precise=isinstance(batch, DoubleDouble))
+    taken = high(take) if isinstance(take, DoubleDouble) else take
     new = old
-    for step in range(steps):
+    for step in range(stepping.steps):
         if step:
-            new = stored(new, held)
-        plain = high(keep) * high(new.value) + momentum * high(batch)
-        value = _overflown(keep * new.value + batch * momentum, plain)
+            new = stored(new, stepping.held, stepping.stats)
+        plain = high(keep) * high(new.value) + taken * high(batch)
+        value = _overflown(keep * new.value + batch * take, plain)
         new = Running(
             value=value,
-            cond=high(keep) * new.cond + momentum * cond,
-            cond2=high(keep) * new.cond2 + momentum * cond2,
+            cond=high(keep) * new.cond + taken * cond,
+            cond2=high(keep) * new.cond2 + taken * cond2,
         )
     return new
 

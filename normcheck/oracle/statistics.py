@@ -2,11 +2,12 @@
 
     mean = sum(x)/n    d = x - mean    var = sum(d²)/n    r = 1/sqrt(var + eps)    x̂ = d·r
 
-The condition numbers are componentwise (N. J. Higham, "Accuracy and Stability of Numerical Algorithms",
-2nd ed., chapter 1), M being the mean over the statistic set:
+or as :mod:`normcheck.oracle.rule` says under another convention: there κ, c and P are defined. The condition numbers
+are componentwise (N. J. Higham, "Accuracy and Stability of Numerical Algorithms", 2nd ed., chapter 1), M being the mean
+over the statistic set, |P||x| = |x| + M|x| or |x|:
 
-    e  = r·(|x| + M|x| + |x̂|·M|x̂·x|)                      of x̂, first order
-    e₂ = e·p + 2·|x̂|·s,   p = r·M|x̂·x|,   s = r²·M(x²)     second order
+    e  = r·(|P||x| + κ·|x̂|·M|x̂·x|)                        of x̂, first order
+    e₂ = e·p + 2·κ·|x̂|·s,   p = κ·r·M|x̂·x|,   s = r²·M(x²)  second order
 
 The second order matters where the inputs' roundoff is not small against the standard deviation: there the
 noise multiplies itself. With running statistics in place of the set's own,
@@ -30,7 +31,6 @@ A set may be larger than what fits the cache: sums over it are sums over its pie
 from __future__ import annotations
 
 import functools
-import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
@@ -38,11 +38,11 @@ from typing import Protocol, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from normcheck.conventions.catalogue import EpsPlacement
 from normcheck.oracle.double_double import DoubleDouble
 from normcheck.oracle.reals import Array, Real, high, sum_of, total, where
+from normcheck.oracle.rule import Rule
 from normcheck.oracle.truth import probable_roundoffs
-
-LEAST_EPS = 2.0**-900  # below any variance that is not 0, and its inverse root is in range
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,21 +62,31 @@ class Running:
 class Piece:
     """Some elements of some statistic sets: ``x`` (sets, m) in float64, divided by 2**``exponent`` (sets, 1).
 
-    With ``keep`` what has been computed of them is held for the next pass.
+    ``tail`` is what float64 leaves out of them, ``size`` their magnitude where it is not |x|: that of the parts of a
+    sum. With ``keep`` what has been computed of them is held for the next pass.
     """
 
-    def __init__(self, x: Array, *, precise: bool, keep: bool) -> None:
+    def __init__(
+        self, x: Array, *, precise: bool, keep: bool, tail: Array | None = None, size: Array | None = None
+    ) -> None:
         self.x, self.precise = x, precise
-        self._keep = keep
+        self._tail, self._size, self._keep = tail, size, keep
         self._deviation: Real | None = None
 
     @property
     def real(self) -> Real:
         """X in the precision of the oracle."""
-        return DoubleDouble(self.x) if self.precise else self.x
+        return DoubleDouble(self.x, self._tail) if self.precise else self.x
 
-    def deviation(self, centre: Real, correction: Real) -> Real:
-        """X minus the mean, which is ``centre`` + ``correction``."""
+    @property
+    def size(self) -> Array:
+        """The magnitude of what goes in."""
+        return np.abs(self.x) if self._size is None else self._size
+
+    def deviation(self, centre: Real | None, correction: Real | None) -> Real:
+        """X minus the mean, which is ``centre`` + ``correction``; x itself where there is none."""
+        if centre is None or correction is None:
+            return self.real
         if self._deviation is not None:
             return self._deviation
         deviation = (self.real - centre) - correction
@@ -110,43 +120,51 @@ class Own:
     """The statistics of statistic sets, arrays of shape (sets, 1): what brings their elements to x̂.
 
     They are those of x divided by 2**``exponent``; x̂ and its condition numbers do not depend on the scale. The mean
-    is ``centre`` + ``correction``, the variance biased. ``reach`` is the r of the condition numbers, ``magnitude``
-    M|x|, ``correlation`` M|x̂·x|. ``tiny`` is by how much an input may move at least.
+    is ``centre`` + ``correction``, both None where it is not taken away; the ``variance`` is the biased one, the mean
+    of squares. ``kappa`` None is 1. ``reach`` is the r of the condition numbers, ``magnitude`` M|x| or 0,
+    ``correlation`` κ·M|x̂·x|, ``s`` κ·r²·M(x²); ``q`` and ``s_q`` are p and s of κ·r. ``tiny`` is by how much an input
+    may move at least. ``undecided`` marks the sets of which grad_x has no condition; None: none.
     """
 
     exponent: NDArray[np.int_]
-    centre: Real
-    correction: Real
+    centre: Real | None
+    correction: Real | None
     variance: Real
     inverse_root: Real
+    kappa: Real | None
     reach: Array
     tiny: Array
     magnitude: Array
     correlation: Array
     p: Array
+    q: Array
     s: Array
+    s_q: Array
+    undecided: NDArray[np.bool_] | None
 
     def standardize(self, piece: Piece) -> Standardized:
-        """x̂ of elements of the sets."""
+        """x̂ of elements of the sets; 0 with an infinite condition where 1/√var without eps has no value."""
         x_hat = piece.deviation(self.centre, self.correction) * self.inverse_root
+        if np.isinf(self.reach).any():
+            x_hat = where(~np.isinf(high(self.inverse_root)) & np.isfinite(high(x_hat)), x_hat, np.zeros(()))
         size = np.abs(high(x_hat))
-        e = self.reach * ((np.abs(piece.x) + self.tiny) + self.magnitude + size * self.correlation)
+        e = self.reach * ((piece.size + self.tiny) + self.magnitude + size * self.correlation)
         return Standardized(x_hat=x_hat, magnitude=size, e=e, e2=e * self.p + 2.0 * size * self.s)
 
 
 def own_statistics(
-    over: Over, n: int, eps: float, *, exponent: NDArray[np.int_], tiny: float, unit: float
+    over: Over, n: int, rule: Rule, *, exponent: NDArray[np.int_], tiny: float, unit: float
 ) -> Own:
     """The statistics of sets of ``n`` elements, whose pieces ``over`` goes through, divided by 2**``exponent``.
 
     An input below ``tiny`` may move by as much as one of that size does: what underflows is lost. ``unit``
     is the unit roundoff of the inputs.
     """
-    scaled_eps, scaled_tiny = _scaled_eps(eps, exponent), np.ldexp(tiny, -exponent)
-    centre, correction = _mean(over, n)
+    scaled_tiny = np.ldexp(tiny, -exponent)
+    centre, correction = _mean(over, n) if rule.centered else (None, None)
 
     def sums(piece: Piece) -> tuple[Real, Array, Array]:
-        deviation, size = piece.deviation(centre, correction), np.abs(piece.x)
+        deviation, size = piece.deviation(centre, correction), piece.size
         magnitude = size + scaled_tiny
         return (
             total(deviation * deviation),
@@ -156,54 +174,80 @@ def own_statistics(
 
     squares, magnitudes, magnitudes2 = map(sum_of, zip(*over(sums), strict=True))
     variance = squares / float(n)
-    inverse_root = 1.0 / (variance + scaled_eps) ** 0.5
+    v = rule.corrected(variance, n)
+    inverse_root = rule.inverse_root(v, exponent)
     lost = probable_roundoffs(n) * unit * np.sqrt(high(magnitudes2) / n)
-    r = np.where(np.sqrt(high(variance)) <= lost, 1.0 / np.sqrt(scaled_eps), high(inverse_root))
+    r = high(inverse_root)
+    if rule.centered:
+        r = np.where(np.sqrt(high(variance)) <= lost, rule.of_constant(exponent), r)
 
     def products(piece: Piece) -> tuple[Array, Array]:
         x_hat = high(piece.deviation(centre, correction) * inverse_root)
-        correlated = np.abs(x_hat) * (np.abs(piece.x) + scaled_tiny)
-        return high(total(correlated)), high(total(np.square(r * piece.x)))
+        correlated = np.abs(x_hat) * (piece.size + scaled_tiny)
+        return high(total(correlated)), high(total(np.square(r * piece.size)))
 
     correlations, squares_of_x = map(sum_of, zip(*over(products), strict=True))
-    correlation = high(correlations) / n
+    correlation, s = high(correlations) / n, high(squares_of_x) / n
+    kappa = rule.kappa(v, inverse_root, n)
+    if kappa is not None:
+        # of a constant set κ·M|x̂·x| is c·M|d·x|/σ, which is at most c·√M(x²), and κ·|x̂|·s nothing
+        constant = rule.correction(n) * np.sqrt(high(magnitudes2) / n)
+        correlation = _known(high(kappa) * correlation, constant)
+        s = _known(high(kappa) * s, np.zeros_like(s))
+    if not rule.centered:
+        dead = ~np.isfinite(high(variance))  # one x is infinite: the others become 0
+        correlation, s = np.where(dead, 0.0, correlation), np.where(dead, 0.0, s)
+    p = r * correlation
+    q, s_q = (p, s) if rule.placement is not EpsPlacement.OUTSIDE_SQRT else _outside(p, s, r, high(v))
     return Own(
         exponent=exponent,
         centre=centre,
         correction=correction,
         variance=variance,
         inverse_root=inverse_root,
+        kappa=kappa,
         reach=r,
         tiny=scaled_tiny,
-        magnitude=high(magnitudes) / n,
+        magnitude=high(magnitudes) / n if rule.centered else np.zeros_like(r),
         correlation=correlation,
-        p=r * correlation,
-        s=high(squares_of_x) / n,
+        p=p,
+        q=q,
+        s=s,
+        s_q=s_q,
+        undecided=rule.undecided(high(v), lost, exponent),
     )
 
 
+def _outside(p: Array, s: Array, r: Array, v: Array) -> tuple[Array, Array]:
+    """P and s of κ·r = c/√v."""
+    share = r * np.sqrt(v)
+    return p / share, s / share
+
+
+def _known(a: Array, other: Array) -> Array:
+    """``a`` where it is finite."""
+    return np.where(np.isfinite(a), a, other)
+
+
 def plain_statistics(
-    over: Over, n: int, eps: float, *, exponent: NDArray[np.int_]
-) -> tuple[Real, Real, Real]:
-    """Centre, correction and inverse root alone, as :func:`own_statistics` has them."""
-    centre, correction = _mean(over, n)
+    over: Over, n: int, rule: Rule, *, exponent: NDArray[np.int_]
+) -> tuple[Real | None, Real | None, Real, Real | None]:
+    """Centre, correction, inverse root and κ alone, as :func:`own_statistics` has them."""
+    centre, correction = _mean(over, n) if rule.centered else (None, None)
 
     def squares(piece: Piece) -> Real:
         deviation = piece.deviation(centre, correction)
         return total(deviation * deviation)
 
-    variance = sum_of(over(squares)) / float(n)
-    return centre, correction, 1.0 / (variance + _scaled_eps(eps, exponent)) ** 0.5
+    v = rule.corrected(sum_of(over(squares)) / float(n), n)
+    root = rule.inverse_root(v, exponent)
+    return centre, correction, root, rule.kappa(v, root, n)
 
 
 def _mean(over: Over, n: int) -> tuple[Real, Real]:
     """The mean of each set, and its correction: it is refined once."""
     centre = sum_of(over(lambda piece: total(piece.real))) / float(n)
     return centre, sum_of(over(lambda piece: total(piece.real - centre))) / float(n)
-
-
-def _scaled_eps(eps: float, exponent: NDArray[np.int_]) -> Array:
-    return np.maximum(np.ldexp(eps, -2 * exponent), LEAST_EPS if eps else 0.0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -217,21 +261,24 @@ class Given:
     s: Array
 
     @classmethod
-    def of(cls, mean: Running, var: Running, eps: float, *, tiny: float) -> Given:
+    def of(cls, mean: Running, var: Running, rule: Rule, *, tiny: float) -> Given:
         """The statistics, one for each set."""
-        total_var = var.value + eps
-        gain, gain2 = var.cond / high(total_var), var.cond2 / high(total_var)
-        first, second = (
-            0.5 * gain,
-            0.5 * gain2 + 0.375 * np.square(gain),
-        )  # of the inverse root, relative to it
-        return cls(mean=mean, inverse_root=1.0 / total_var**0.5, tiny=tiny, p=first, s=second)
+        nothing = np.zeros(high(var.value).shape, dtype=np.int_)
+        root = rule.inverse_root(var.value, nothing)
+        if rule.placement is EpsPlacement.INSIDE_SQRT:
+            total_var = high(var.value + rule.eps)
+            gain, gain2 = var.cond / total_var, var.cond2 / total_var
+            first, second = 0.5 * gain, 0.5 * gain2 + 0.375 * np.square(gain)
+        else:
+            a, b = rule.slopes(high(var.value), high(root), nothing)
+            first, second = a * var.cond, a * var.cond2 + b * np.square(var.cond)
+        return cls(mean=mean, inverse_root=root, tiny=tiny, p=first, s=second)
 
     def standardize(self, piece: Piece) -> Standardized:
         """x̂ of elements of the sets."""
-        deviation = piece.x - self.mean.value
+        deviation = piece.real - self.mean.value
         r, distance = high(self.inverse_root), np.abs(high(deviation))
-        e = np.abs(piece.x) + self.tiny + self.mean.cond  # of the deviation
+        e = piece.size + self.tiny + self.mean.cond  # of the deviation
         x_hat = _scaled_product(deviation, self.inverse_root)
         return Standardized(
             x_hat=x_hat,
@@ -259,9 +306,11 @@ class Moments:
 
 def moments(own: Own, over: Over, n: int) -> Moments:
     """The moments of the sets that ``own`` are the statistics of."""
+    assert own.centre is not None  # noqa: S101 (what keeps a running mean takes it away)
+    assert own.correction is not None  # noqa: S101
 
     def sums(piece: Piece) -> tuple[Real, ...]:
-        size = np.abs(piece.x)
+        size = piece.size
         deviation = np.abs(high(piece.deviation(own.centre, own.correction)))
         return total(size), total(deviation * size), total(np.square(size)), total(piece.x)
 
@@ -280,26 +329,29 @@ def moments(own: Own, over: Over, n: int) -> Moments:
     )
 
 
-def exponents(maxima: Iterable[Array], eps: float) -> NDArray[np.int_]:
-    """The powers of two that bring sets, and the root of eps, to at most 1: squares stay in range.
+def exponents(maxima: Iterable[Array], rule: Rule) -> NDArray[np.int_]:
+    """The powers of two that bring sets, and what weighs as much as eps, to at most 1: squares stay in range.
 
     ``maxima`` are the largest magnitudes in the pieces of each set, (sets, 1).
     """
-    largest = np.maximum(functools.reduce(np.maximum, maxima), math.sqrt(eps))
+    largest = np.maximum(functools.reduce(np.maximum, maxima), rule.least_deviation)
     exponent: NDArray[np.int_] = np.frexp(np.where(np.isfinite(largest), largest, 1.0))[1]
+    if rule.placement is EpsPlacement.OUTSIDE_SQRT and rule.eps:
+        # far below eps: nearer to it, as far as squares keep all of their digits, for r is 1/eps
+        exponent = exponent + np.clip(np.frexp(rule.eps)[1] - exponent, 0, 400)
     return exponent
 
 
-def standardize(x: Array, eps: float, *, precise: bool, tiny: float, unit: float) -> tuple[Own, Standardized]:
+def standardize(x: Array, rule: Rule, *, precise: bool, tiny: float, unit: float) -> tuple[Own, Standardized]:
     """The statistics and x̂ of whole statistic sets (sets, n); ``precise`` in double-double, for float64 inputs."""
     exponent = (
-        exponents([np.abs(x).max(axis=1, keepdims=True)], eps)
+        exponents([np.abs(x).max(axis=1, keepdims=True)], rule)
         if precise
         else np.zeros((len(x), 1), dtype=np.int_)
     )
     piece = Piece(np.ldexp(x, -exponent) if precise else x, precise=precise, keep=True)
     own = own_statistics(
-        lambda function: [function(piece)], x.shape[1], eps, exponent=exponent, tiny=tiny, unit=unit
+        lambda function: [function(piece)], x.shape[1], rule, exponent=exponent, tiny=tiny, unit=unit
     )
     return own, own.standardize(piece)
 

@@ -29,7 +29,8 @@ class Truth:
     ``value`` + ``tail`` is the result (``tail`` is None up to float32, where float64 alone is twice the
     precision); ``cond`` and ``cond2`` its condition numbers of first and second order; ``n`` the largest
     count of elements summed. All arrays are float64 and have the output's shape. ``unit`` is the unit
-    roundoff that the oracle worked in.
+    roundoff that the oracle worked in. ``forgiven`` is what a result may be off, beyond the rounding of it, for what
+    the convention rounds on the way. An infinite condition says that nothing can be decided there.
     """
 
     value: Array
@@ -38,6 +39,7 @@ class Truth:
     cond2: Array
     n: int
     unit: float
+    forgiven: Array | None = None
 
     def at(self, index: Any) -> Truth:
         """The elements at ``index``."""
@@ -47,6 +49,7 @@ class Truth:
             tail=None if self.tail is None else self.tail[index],
             cond=self.cond[index],
             cond2=self.cond2[index],
+            forgiven=None if self.forgiven is None else self.forgiven[index],
         )
 
     def reshaped(self, shape: tuple[int, ...]) -> Truth:
@@ -57,6 +60,7 @@ class Truth:
             tail=None if self.tail is None else self.tail.reshape(shape),
             cond=self.cond.reshape(shape),
             cond2=self.cond2.reshape(shape),
+            forgiven=None if self.forgiven is None else self.forgiven.reshape(shape),
         )
 
     def claimed_error(self) -> Array:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from normcheck.case import Case, Output
-from normcheck.oracle.evaluate import PER_ELEMENT, Oracle, oracle_of
+from normcheck.oracle.evaluate import Oracle, oracle_of
 from normcheck.oracle.inputs import Inputs
 from normcheck.oracle.truth import Truth
 
@@ -36,11 +36,11 @@ def whole(oracle: Oracle) -> dict[Output, Truth]:
         sums.add(part)
     found = oracle.totals([each.batch for each in evaluated], sums)
     shape = oracle.partition.shape
-    for output in PER_ELEMENT:
-        if output in oracle.outputs:
-            names = ("value", "tail", "cond", "cond2")
-            precise = oracle.unit < 2.0**-53
-            arrays = {name: np.empty(shape) for name in names if name != "tail" or precise}
+    for output in oracle.outputs:
+        if output.is_elementwise:
+            names = ("value", "tail", "cond", "cond2", "forgiven")
+            first = parts[0].truths[output] if parts else None
+            arrays = {name: np.empty(shape) for name in names if getattr(first, name, None) is not None}
             for part, name in itertools.product(parts, arrays):
                 part.tile.paste(getattr(part.truths[output], name), arrays[name])
             found[output] = Truth(
@@ -48,7 +48,8 @@ def whole(oracle: Oracle) -> dict[Output, Truth]:
                 tail=arrays.get("tail"),
                 cond=arrays["cond"],
                 cond2=arrays["cond2"],
-                n=oracle.n,
+                forgiven=arrays.get("forgiven"),
+                n=oracle.terms(output),
                 unit=oracle.unit,
             )
     return {output: found[output] for output in oracle.outputs}

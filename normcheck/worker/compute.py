@@ -8,9 +8,9 @@ from typing import Any, Dict, List, Optional, Tuple
 import numpy as np
 
 from normcheck.backends._base import GRADIENTS, Backend, NotAnArrayError, Tagged, Task, laid_out
-from normcheck.worker import frames, target
+from normcheck.worker import expressed, frames, target
 
-PARAMETERS = ("weight", "bias")
+ARRAYS = ("x", "weight", "bias")
 STATE = ("running_mean", "running_var")
 BLOCK = 2**20  # bytes that are compared at a time
 
@@ -34,8 +34,10 @@ class Worker:
         """
         self.backend.configure(task)
         shape = inputs["x"][1].shape
+        task = task._replace(arrays=tuple(inputs))
         state: Tuple[str, ...] = STATE if task.tracks else ()
         if self.own is None:
+            task = expressed.adapted(task)
             function, static = self.backend.METHODS.get(task.method), target.own_keywords(task)
             reason = self.backend.unsupported(task, shape)
             if reason is None and (reason := self.backend.expected_error(task, shape)) is not None:
@@ -83,7 +85,10 @@ class Worker:
             for name, (dtype, array) in inputs.items()
         }
         native = {name: self.backend.from_numpy(tagged) for name, tagged in copies.items()}
-        arrays = [native.get(name) for name in ("x", *PARAMETERS)]
+        if self.own is None:
+            native = expressed.arrays(self.backend, task, native)
+        arrays = [native.get(name) for name in ARRAYS]
+        arrays += [native["residual"]] if "residual" in native else []
         named = {name: native[name] for name in state}
         start = time.perf_counter()
         if state:
@@ -134,9 +139,8 @@ class Worker:
         """The running statistics after the training steps that come before the call that is looked at."""
         training = {**static, "training": True} if "training" in static else static
         for _ in range(task.steps - 1 if task.mode == "train" else task.steps):
-            returned = self.backend.compiled(function, training)(*arrays, **named)
-            if isinstance(returned, tuple) and len(returned) == 1 + len(STATE):
-                named = {name: value for name, value in zip(STATE, returned[1:]) if name in named}
+            values, _, _ = split_returned(task, self.backend.compiled(function, training)(*arrays, **named))
+            named = {name: values.get(name, value) for name, value in named.items()}
         return named
 
     def _outputs(
@@ -174,10 +178,19 @@ class Worker:
                 problems[name] = str(problem)
                 continue
             if dtype in frames.DTYPES:
-                outputs[name] = (dtype, array)
+                outputs[name] = self._narrowed(task, name, (dtype, array), inputs)
             else:
                 problems[name] = f"has dtype {dtype}"
         return {"status": "ok", "outputs": outputs, "problems": problems, "errors": errors, "absent": absent}
+
+    def _narrowed(self, task: Task, name: str, found: Tagged, inputs: Inputs) -> Tagged:
+        """An output; the gradient of a parameter that was widened for the adapter in the dtype of the parameter."""
+        given = inputs.get(name[len("grad_") :]) if name in ("grad_weight", "grad_bias") else None
+        widened = self.own is None and given is not None and expressed.widens(task)
+        if not widened or given is None or found[0] != "float32" or given[0] == "float32":
+            return found
+        native = self.backend.from_numpy(found)
+        return self.backend.to_numpy(self.backend.cast(native, self.backend.from_numpy(given)))
 
     def _updated_in_place(self, absent: List[str], named: Dict[str, Any], inputs: Inputs) -> Dict[str, Any]:
         """Running statistics that were not returned but changed where they are, as torch's own are."""
@@ -206,9 +219,14 @@ def _bits(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
 def split_returned(task: Task, returned: Any) -> Tuple[Dict[str, Any], List[str], Dict[str, str]]:
     """What was returned, by name; the running statistics that were not; and what is wrong with it."""
     state = [name for name in STATE if name in task.outputs]
-    if not (isinstance(returned, tuple) and task.tracks):
+    more = ["sum"] if "residual" in task.arrays else []
+    if not (isinstance(returned, (tuple, list)) and (task.tracks or more)):
         return {"y": returned}, state, {}
-    if len(returned) == 1 + len(STATE):
-        return dict(zip(("y", *STATE), returned)), [], {}
-    problem = f"is one of {len(returned)} values returned; batch norm returns y or (y, {', '.join(STATE)})"
+    if len(returned) == 1 + len(more):
+        return dict(zip(("y", *more), returned)), state, {}
+    if task.tracks and len(returned) == 1 + len(more) + len(STATE):
+        return dict(zip(("y", *more, *STATE), returned)), [], {}
+    valid = [("y", *more)] + [("y", *more, *STATE)] * task.tracks
+    words = " or ".join(f"({', '.join(names)})" if len(names) > 1 else "y" for names in valid)
+    problem = f"is one of {len(returned)} values returned; {task.method} norm returns {words}"
     return {}, [], {"y": problem}

@@ -32,7 +32,9 @@ def serve(sock: socket.socket, directory: str, spec: Dict[str, Any], requests: I
         reason = f"{spec['host']} cannot be imported: {target.summary(error)}"
         frames.send(sock, {"kind": "unavailable", "message": reason})
         return
-    frames.send(sock, {"kind": "ready", "environment": environment, "offers": offers(backend)})
+    frames.send(
+        sock, {"kind": "ready", "environment": environment, "offers": offers(backend, spec["methods"])}
+    )
     own = None
     if spec.get("target"):
         try:

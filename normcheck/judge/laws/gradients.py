@@ -17,26 +17,31 @@ from collections.abc import Sequence
 import numpy as np
 
 from normcheck.case import Case, Output
+from normcheck.conventions.catalogue import Bias
 from normcheck.dtype import DType
 from normcheck.judge.laws.invariances import GRADIENTS
+from normcheck.judge.laws.needs import Need
 from normcheck.judge.laws.relations import OWN, Arrays, Floats, Law, Relation, Run, Sums, Term, Trial
-from normcheck.methods import Partition, parameter_axes, partition_of
+from normcheck.methods import Partition, partition_of, resolved
 from normcheck.methods.partition import split
-from normcheck.oracle import Inputs
+from normcheck.oracle import Inputs, prepared
+from normcheck.oracle.inputs import Weight
 from normcheck.oracle.reals import Array, high, total
+from normcheck.oracle.rule import Rule
 from normcheck.oracle.statistics import Own, Standardized, standardize
 
 
 def _sets(case: Case, arrays: Arrays) -> Partition:
-    return partition_of(case.method, arrays["x"].shape, case.params)
+    return partition_of(case.method, arrays["x"].shape, case.params, case.convention)
 
 
 def _standardized(case: Case, arrays: Arrays) -> Sequence[tuple[Own, Standardized]]:
     """The statistics and x̂ of the inputs, in blocks of shape (sets, n)."""
     precise = case.dtype is DType.FLOAT64
+    rule = Rule.of(case.params.eps, resolved(case.method, case.dtype, case.convention))
     with np.errstate(all="ignore"):
         return [
-            standardize(block, case.params.eps, precise=precise, tiny=0.0, unit=case.dtype.unit_roundoff)
+            standardize(block, rule, precise=precise, tiny=0.0, unit=case.dtype.unit_roundoff)
             for block in split(arrays["x"].astype(np.float64), _sets(case, arrays))
         ]
 
@@ -50,19 +55,19 @@ def detached(case: Case, arrays: Arrays) -> Array:
 
     own = _sets(case, arrays)
     inputs = _inputs(case, arrays)
-    h = arrays["grad_y"].astype(np.float64) * inputs.broadcast(inputs.weight, 1.0)
+    weight = Weight(inputs, case.convention.weight, precise=False)
+    h = arrays["grad_y"].astype(np.float64) * high(weight.whole)
     blocks = zip(split(h, own), _standardized(case, arrays), strict=True)
     with np.errstate(all="ignore"):
         return join([block * np.ldexp(high(s.inverse_root), -s.exponent) for block, (s, _) in blocks], own)
 
 
 def _inputs(case: Case, arrays: Arrays) -> Inputs:
-    return Inputs(**arrays, parameter_axes=parameter_axes(case.method, arrays["x"].shape, case.params))
+    inputs, _ = prepared(case, arrays)
+    return inputs
 
 
 def _sum(case: Case, arrays: Arrays) -> Trial | None:
-    if case.uses_running or Output.GRAD_X not in case.outputs:
-        return None
     own = _sets(case, arrays)
     part = Sums(partition=own, weights=[np.ones((1, 1)) for _ in own.buckets])
     with np.errstate(all="ignore"):
@@ -73,8 +78,6 @@ def _sum(case: Case, arrays: Arrays) -> Trial | None:
 
 
 def _projection(case: Case, arrays: Arrays) -> Trial | None:
-    if case.uses_running or Output.GRAD_X not in case.outputs:
-        return None
     own, blocks, inputs = _sets(case, arrays), _standardized(case, arrays), _inputs(case, arrays)
     g = split(arrays["grad_y"].astype(np.float64), own)
     weights = []
@@ -85,7 +88,8 @@ def _projection(case: Case, arrays: Arrays) -> Trial | None:
             root = np.ldexp(1.0, -block.exponent)
             weights.append(share * block.inverse_root * root * grad_y)
     x_hat = Sums(partition=own, weights=[x.x_hat for _, x in blocks])
-    through_y = Sums(partition=own, weights=weights, offset=inputs.broadcast(inputs.bias, 0.0))
+    bias = None if case.convention.bias is Bias.IGNORED else inputs.bias
+    through_y = Sums(partition=own, weights=weights, offset=inputs.broadcast(bias, 0.0))
     relation = Relation(
         left=Term(run=OWN, output=Output.GRAD_X, part=x_hat),
         right=(Term(run=OWN, output=Output.Y, part=through_y),),
@@ -129,11 +133,13 @@ SUM = Law(
     name="sum",
     statement="the elements of grad_x add up to 0 over each statistic set",
     put_to=_sum,
+    needs=(Need.CENTERED, Need.OWN_STATISTICS, Need.GRAD_X),
 )
 PROJECTION = Law(
     name="projection",
     statement="over each statistic set Σ grad_x·x̂ = r·eps/(var + eps)·Σ grad_y·(y - bias)",
     put_to=_projection,
+    needs=(Need.OWN_STATISTICS, Need.EPS_INSIDE, Need.GRAD_X, Need.X_ALONE),
 )
 LINEARITY = Law(
     name="linearity",

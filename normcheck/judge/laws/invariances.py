@@ -12,6 +12,7 @@ from dataclasses import replace
 import numpy as np
 
 from normcheck.case import Case, Method, Output
+from normcheck.judge.laws.needs import Need
 from normcheck.judge.laws.relations import (
     OWN,
     Arrays,
@@ -24,7 +25,7 @@ from normcheck.judge.laws.relations import (
     Term,
     Trial,
 )
-from normcheck.methods import num_channels
+from normcheck.methods import num_channels, parameter_shape
 from normcheck.oracle.reals import Array
 from normcheck.parameters import Params
 
@@ -59,8 +60,6 @@ def _shift(case: Case, arrays: Arrays) -> Trial | None:
     2|c|, and a multiple of the last digit of x'.
     """
     x = arrays["x"]
-    if case.uses_running:
-        return None
     finite = x[np.isfinite(x)].astype(np.float64)
     largest = float(np.abs(finite).max(initial=0.0)) or 1.0
     magnitude = np.ldexp(0.5, np.frexp(largest)[1])
@@ -118,29 +117,25 @@ def _permutation(case: Case, arrays: Arrays) -> Trial | None:
     return Trial(runs={"reversed": run}, relations=relations)
 
 
-def _trained_on_x(case: Case) -> bool:
-    """True if running statistics are used that this very x goes into."""
-    return case.uses_running and case.steps > 0
-
-
 def _last_sample(array: Array) -> Array:
     return array[-1:]
 
 
 def _alone(case: Case, arrays: Arrays) -> Trial | None:
     x = arrays["x"]
-    across = case.method is Method.BATCH and not case.uses_running
-    if across or _trained_on_x(case) or case.params.normalized_ndim == x.ndim or len(x) == 1:
+    if len(x) == 1:
         return None
-    one = {name: arrays[name][-1:] for name in ("x", "grad_y") if name in arrays}
-    run = Run(case=case, arrays={**arrays, **one})
+    own = len(parameter_shape(case.method, x.shape, case.params))
+    by_sample = [n for n in PARAMETERS if n in arrays and arrays[n].ndim > own]
+    one = {name: arrays[name][-1:] for name in ("x", "grad_y", "residual", *by_sample) if name in arrays}
+    run = Run(case=replace(case, shape=(1, *case.shape[1:])), arrays={**arrays, **one})
     relations: dict[Output, Relation] = {
         output: Relation(
             left=Term(run="alone", output=output),
             right=(Term(run=OWN, output=output, part=Elements(pick=_last_sample)),),
         )
-        for output in (Output.Y, Output.GRAD_X)
-        if output in case.outputs
+        for output in case.outputs
+        if output.is_elementwise
     }
     return Trial(runs={"alone": run}, relations=relations)
 
@@ -149,7 +144,7 @@ def _affine(case: Case, arrays: Arrays) -> Trial | None:
     """y(2x) = 2·y(x) - y(0)."""
     x = arrays["x"]
     doubled = _times(x, 2.0)
-    if not case.uses_running or _trained_on_x(case) or not _still_finite(doubled, x):
+    if not _still_finite(doubled, x):
         return None
     forward = replace(case, outputs=(Output.Y,))
     given = {name: array for name, array in arrays.items() if name != "grad_y"}
@@ -204,6 +199,7 @@ SHIFT = Law(
     name="shift",
     statement="adding a constant to x changes neither y nor the gradients",
     put_to=_shift,
+    needs=(Need.CENTERED, Need.OWN_STATISTICS, Need.X_ALONE),
 )
 SCALE = Law(
     name="scale",
@@ -211,6 +207,7 @@ SCALE = Law(
         "doubling x, with eps four times as large, halves grad_x and leaves y and the parameters' gradients"
     ),
     put_to=_scale,
+    needs=(Need.EPS_SCALES, Need.X_ALONE),
 )
 PERMUTATION = Law(
     name="permutation",
@@ -221,21 +218,25 @@ ALONE = Law(
     name="alone",
     statement="a sample alone gives what it gives in the batch",
     put_to=_alone,
+    needs=(Need.WITHIN_A_SAMPLE,),
 )
 AFFINE = Law(
     name="affine",
     statement="with running statistics y(2x) - y(x) = y(x) - y(0)",
     put_to=_affine,
+    needs=(Need.RUNNING_STATISTICS, Need.X_ALONE),
 )
 ONE_GROUP = Law(
     name="one-group",
     statement="group norm with one group is layer norm over all but the batch axis",
     put_to=_one_group,
+    needs=(Need.USUAL, Need.X_ALONE),
     between_methods=True,
 )
 OWN_GROUPS = Law(
     name="own-groups",
     statement="group norm with a group for each channel is instance norm",
     put_to=_own_groups,
+    needs=(Need.USUAL, Need.X_ALONE),
     between_methods=True,
 )

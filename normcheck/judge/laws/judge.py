@@ -21,6 +21,7 @@ from normcheck.judge.case import finished
 from normcheck.judge.distance import Scale, backward_error
 from normcheck.judge.laws.gradients import detached
 from normcheck.judge.laws.relations import OWN, Law, Relation, Run, Sums, Term, Trial, difference
+from normcheck.methods import sums_dtype
 from normcheck.oracle import Truth, truths_of
 from normcheck.oracle.reals import Array, Real, high, low
 from normcheck.report import Comparison, Judgement
@@ -47,6 +48,7 @@ class LawJudge:
     ) -> None:
         self.law, self.trial, self.options = law, trial, options
         self.case = own.case
+        self._unit = sums_dtype(own.case).output_roundoff
         self._runs = {OWN: own, **trial.runs}
         self._truths: dict[str, Mapping[Output, Truth]] = {OWN: truths}
         self._blindness: dict[Output, str | None] = {}
@@ -137,7 +139,7 @@ class LawJudge:
             truth,
             dtype=DType.FLOAT64,
             bound=self._bound(relation),
-            unit=self.case.dtype.unit_roundoff,
+            unit=self._unit,
         )
         # Of two sides of a relation neither is a dtype's nearest number to the other.
         judgement = replace(judgement, max_rel_diff=None, max_ulp=None)
@@ -177,9 +179,10 @@ class LawJudge:
         return truth, relation.slack(self._rounding)
 
     def _rounding(self, term: Term) -> Array:
-        value = self._truth(term).value
+        truth = self._truth(term)
+        value = truth.value
         dtype = self.case.dtype_of(term.output)
-        rounding = Scale(dtype=dtype, unit=dtype.unit_roundoff).rounding(value)
+        rounding = Scale(dtype=dtype, unit=self._unit).rounding(value, truth.forgiven)
         return np.broadcast_to(np.float64(rounding), value.shape)
 
     def _bound(self, relation: Relation) -> Bound:
@@ -215,7 +218,7 @@ class LawJudge:
             gap = np.abs(difference(relation.left.part.value(output), right))
             if (gap > claimed).any():
                 error = np.maximum(gap - rounding, 0.0)
-                beta = backward_error(error, cond, cond2, self.case.dtype.unit_roundoff)
+                beta = backward_error(error, cond, cond2, self._unit)
                 found[name] = bool((beta > self._bound(relation).allowed).any())
         if not found:
             return NOTHING
