@@ -26,6 +26,8 @@ Parameter = Optional[Tensor]
 class _ModuleFunction:
     """A torch.nn.Module called like a function; its eps, groups and momentum are its own."""
 
+    BRINGS_ITS_OWN = True
+
     def __init__(self, module: torch.nn.Module) -> None:
         self.module = module
 

@@ -8,7 +8,7 @@ from typing import Any, Dict, List, Optional, Tuple
 import numpy as np
 
 from normcheck.backends._base import GRADIENTS, Backend, NotAnArrayError, Tagged, Task, laid_out
-from normcheck.worker import expressed, frames, target
+from normcheck.worker import expressed, frames, signature, target
 
 ARRAYS = ("x", "weight", "bias")
 STATE = ("running_mean", "running_var")
@@ -23,7 +23,12 @@ class Worker:
 
     def __init__(self, backend: Backend, own: Optional[Any]) -> None:
         self.backend = backend
-        self.own = None if own is None else backend.as_function(own)
+        self.own = None if own is None else signature.Bound(backend.as_function(own))
+
+    def check(self) -> None:
+        """Raise UnknownParameterError where the user's function needs what no case has."""
+        if self.own is not None:
+            self.own.check()
 
     def compute(self, task: Task, inputs: Inputs) -> Reply:
         """The reply to ``task``: its outputs, or why there are none.
@@ -36,6 +41,7 @@ class Worker:
         shape = inputs["x"][1].shape
         task = task._replace(arrays=tuple(inputs))
         state: Tuple[str, ...] = STATE if task.tracks else ()
+        claimed = state
         if self.own is None:
             task = expressed.adapted(task)
             function, static = self.backend.METHODS.get(task.method), target.own_keywords(task)
@@ -44,12 +50,13 @@ class Worker:
                 return self._refusal(task, reason, function, static, state, inputs)
         else:
             function = self.own
-            channels = shape[task.params.get("channel_axis", 1)]
-            static, state, reason = target.keywords(function, task, channels)
+            fits = signature.fitted(self.own, task, shape)
+            static, state, reason = fits.keywords, fits.state, fits.reason
+            claimed = fits.claimed
         if reason is not None:
             return {"status": "unsupported", "message": reason}
-        reply = self._call(task, function, static, state, inputs)
-        again = self._call(task, function, static, state, inputs)["outputs"]
+        reply = self._call(task, function, static, state, claimed, inputs)
+        again = self._call(task, function, static, state, claimed, inputs)["outputs"]
         reply["nondeterministic"], reply["overwritten"] = [], []
         for name, (_, array) in reply["outputs"].items():
             _, second = again.pop(name, (None, None))
@@ -70,16 +77,22 @@ class Worker:
     ) -> Reply:
         """A case for which the framework is expected to raise: it is called, to see that it does."""
         try:
-            self._call(task, function, static, state, inputs)
+            self._call(task, function, static, state, state, inputs)
         except Exception as error:
             return {"status": "unsupported", "message": f"{reason}: {target.summary(error)}"}
         message = f"expected an error ({reason}), but the call succeeded"
         return {"status": "error", "message": message, "traceback": ""}
 
     def _call(
-        self, task: Task, function: Any, static: Dict[str, Any], state: Tuple[str, ...], inputs: Inputs
+        self,
+        task: Task,
+        function: Any,
+        static: Dict[str, Any],
+        state: Tuple[str, ...],
+        claimed: Tuple[str, ...],
+        inputs: Inputs,
     ) -> Reply:
-        """Call ``function`` once on fresh copies of ``inputs``."""
+        """Call ``function`` once on fresh copies of ``inputs``; it gets ``state``, and updates what is ``claimed``."""
         copies = {
             name: (dtype, laid_out(array, task.layout) if name == "x" else array.copy())
             for name, (dtype, array) in inputs.items()
@@ -102,7 +115,8 @@ class Worker:
             )
         else:
             returned = self.backend.compiled(function, static)(*arrays, **named)
-        reply = self._outputs(task, returned, gradients, error, named, inputs)
+        kept = {name: named[name] for name in claimed}
+        reply = self._outputs(task, returned, gradients, error, kept, inputs)
         reply["seconds"] = time.perf_counter() - start
         reply["changed"] = [
             name
@@ -155,10 +169,11 @@ class Worker:
         """The arrays that there are, by name; what is no array is a problem to report.
 
         ``absent`` are outputs that the implementation does not claim to have: the running statistics of a
-        function that does not take them, gradients where the host cannot differentiate.
+        function that does not take them, gradients where the host cannot differentiate. Those that it claims, and does
+        not return, are ``named``: updated where they are, or not at all.
         """
         values, absent, problems = split_returned(task, returned)
-        values.update(self._updated_in_place(absent, named, inputs))
+        values.update({name: named[name] for name in absent if name in named})
         absent = [name for name in absent if name not in values]
         errors: Dict[str, str] = {}
         asked = [name for name in task.outputs if name in GRADIENTS]
@@ -191,14 +206,6 @@ class Worker:
             return found
         native = self.backend.from_numpy(found)
         return self.backend.to_numpy(self.backend.cast(native, self.backend.from_numpy(given)))
-
-    def _updated_in_place(self, absent: List[str], named: Dict[str, Any], inputs: Inputs) -> Dict[str, Any]:
-        """Running statistics that were not returned but changed where they are, as torch's own are."""
-        candidates = {name: named[name] for name in absent if name in named}
-        now = {name: self.backend.to_numpy(value)[1].tobytes() for name, value in candidates.items()}
-        if all(content == inputs[name][1].tobytes() for name, content in now.items()):
-            return {}
-        return candidates
 
 
 def _differ(a: np.ndarray[Any, Any], b: np.ndarray[Any, Any]) -> bool:
