@@ -70,7 +70,7 @@ class Adapter(Backend):
         """The canonical function of each norm that the adapter has a method for, ``NAME_norm``."""
         names = [name[: -len("_norm")] for name in dir(type(self)) if name.endswith("_norm")]
         own = {name: getattr(self, f"{name}_norm") for name in names if not name.startswith("_")}
-        return {name: Canonical(self, name, norm) for name, norm in own.items()}
+        return {name: Canonical(self, name, norm) for name, norm in own.items() if norm is not None}
 
     def unsupported(self, task: Task, shape: Tuple[int, ...]) -> Optional[str]:
         """What the library does not offer; a bias where its norm has none."""
