@@ -21,7 +21,7 @@ from normcheck.oracle.gradients import h_of, times
 from normcheck.oracle.parameters import reshaped
 from normcheck.oracle.parts import Each
 from normcheck.oracle.pieces import Pieces
-from normcheck.oracle.reals import Real, beside, high, ldexp, low, stacked, sum_of, total
+from normcheck.oracle.reals import Real, beside, high, ldexp, low, stacked, sum_of, total_as_laid_out
 from normcheck.oracle.statistics import plain_statistics
 
 MAX_SETS = 2**19  # of another method: its statistics are held, 16 to 72 bytes a set
@@ -116,7 +116,7 @@ class Other:
 
             def incoming(tile: Tile) -> tuple[Real, Real]:
                 h, x_hat = self._h(tile), pieces.at(tile).deviation(centre, correction) * root
-                return total(h), total(h * x_hat)
+                return total_as_laid_out(h), total_as_laid_out(h * x_hat)
 
             h, product = map(sum_of, zip(*each(incoming, tiles), strict=True))
             found |= {"h": h / float(n), "product": product / float(n)}

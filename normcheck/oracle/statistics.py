@@ -39,7 +39,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from normcheck.oracle.double_double import DoubleDouble
-from normcheck.oracle.reals import Array, Real, high, sum_of, total, where
+from normcheck.oracle.reals import Array, Real, high, sum_of, total, total_as_laid_out, where
 from normcheck.oracle.truth import probable_roundoffs
 
 LEAST_EPS = 2.0**-900  # below any variance that is not 0, and its inverse root is in range
@@ -185,18 +185,18 @@ def own_statistics(
 def plain_statistics(
     over: Over, n: int, eps: float, *, exponent: NDArray[np.int_]
 ) -> tuple[Real, Real, Real]:
-    """Centre, correction and inverse root alone, as :func:`own_statistics` has them."""
-    centre, correction = _mean(over, n)
+    """Centre, correction and inverse root alone, as :func:`own_statistics` has them but for the order of the sums."""
+    centre, correction = _mean(over, n, total_as_laid_out)
 
     def squares(piece: Piece) -> Real:
         deviation = piece.deviation(centre, correction)
-        return total(deviation * deviation)
+        return total_as_laid_out(deviation * deviation)
 
     variance = sum_of(over(squares)) / float(n)
     return centre, correction, 1.0 / (variance + _scaled_eps(eps, exponent)) ** 0.5
 
 
-def _mean(over: Over, n: int) -> tuple[Real, Real]:
+def _mean(over: Over, n: int, total: Callable[[Real], Real] = total) -> tuple[Real, Real]:
     """The mean of each set, and its correction: it is refined once."""
     centre = sum_of(over(lambda piece: total(piece.real))) / float(n)
     return centre, sum_of(over(lambda piece: total(piece.real - centre))) / float(n)
