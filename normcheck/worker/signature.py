@@ -162,6 +162,18 @@ def fitted(bound: Bound, task: Task, shape: Tuple[int, ...]) -> Fitted:
     return Fitted({n: v for n, v in offered.items() if bound.takes(n)}, state, claimed)
 
 
+def lacks(function: Optional[Function], task: Task) -> Optional[str]:
+    """Why a backend's own function cannot be called for ``task``: a plugin's may not know of residuals, or of axes."""
+    if function is None:
+        return None
+    bound = Bound(function)
+    if "residual" in task.arrays and not bound.takes("residual"):
+        return "takes no residual, and this case has one"
+    if "normalized_axes" in task.params and not bound.takes("normalized_axes"):
+        return "does not take normalized_axes, and those of this case are not the last"
+    return None
+
+
 def _refused(reason: str) -> Fitted:
     return Fitted({}, reason=reason)
 
