@@ -14,15 +14,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from normcheck.case import Case, Output
+from normcheck.dtype import DType
 from normcheck.judge.array import Bound
 from normcheck.judge.distance import AT_ONCE, Scale
-from normcheck.judge.others import Other, other_partitions
-from normcheck.methods import Partition
+from normcheck.judge.others import Other, others_of
+from normcheck.methods import Partition, resolved
 from normcheck.methods.tiles import Tile
 from normcheck.oracle import Inputs, Truth
-from normcheck.oracle.parameters import Gathered, reshaped, summand
+from normcheck.oracle.parameters import Gathered, summand
 from normcheck.oracle.parts import Each, Part
-from normcheck.oracle.reals import Real, high, low
+from normcheck.oracle.reals import Real, high, low, reshaped
 
 Mask = NDArray[np.bool_]
 SAMPLE = 32  # elements of a set that are looked at first: one is enough
@@ -92,9 +93,11 @@ class Canaries:
         each: Each = map,
     ) -> None:
         self.case, self.inputs, self.bounds, self.scales = case, inputs, bounds, scales
+        convention = resolved(case.method, case.dtype, case.convention)
+        self._precise = convention.stats_dtype is DType.FLOAT64
         self._others = {
-            name: Other(case, inputs, partition, each)
-            for name, partition in other_partitions(case, inputs.x.shape, own)
+            name: Other(case, inputs, partition, other, each)
+            for name, partition, other in others_of(case, inputs.x.shape, own, convention)
         }
         self._has_weight = Output.GRAD_WEIGHT in case.outputs
 
@@ -117,7 +120,7 @@ class Canaries:
         for number in np.flatnonzero(~(differs & beyond_loose).all(axis=1)):
             for mask, found in zip(masks, self._compared(output, [makers[number](tile)], truth), strict=True):
                 mask[number] |= found[0].any(axis=1)
-        return self._looked(names, np.isfinite(truth.value).sum(axis=1), masks)
+        return self._looked(names, truth.decidable.sum(axis=1), masks)
 
     @staticmethod
     def _looked(names: tuple[str, ...], finite: NDArray[np.intp], masks: Sequence[Mask]) -> Look:
@@ -128,16 +131,15 @@ class Canaries:
         """What the other methods' gradients of the weight are to be added to."""
         if not self._has_weight:
             return {}
-        shape = tuple(self.inputs.x.shape[axis] for axis in self.inputs.parameter_axes)
-        precise = self.case.dtype == "float64"
-        return {name: Gathered(shape, precise=precise, conditions=False) for name in self._others}
+        shape = self.inputs.shape_of(Output.GRAD_WEIGHT)
+        return {name: Gathered(shape, precise=self._precise, conditions=False) for name in self._others}
 
     def add(self, tile: Tile, sums: Mapping[str, Gathered]) -> None:
         """Add what a tile contributes."""
         with np.errstate(all="ignore"):
             for name, gathered in sums.items():
                 product = self._others[name].value(Output.GRAD_WEIGHT, tile)
-                gathered.add(summand(tile, self.inputs.parameter_axes, product))
+                gathered.add(summand(tile, self.inputs.summed_axes(Output.GRAD_WEIGHT), product))
 
     def looks_at_whole(self, output: Output, truth: Truth, sums: Mapping[str, Gathered]) -> Iterator[Look]:
         """A parameter's gradient or a running statistic, of which each element is a set, some elements at a time."""
@@ -157,11 +159,15 @@ class Canaries:
             part = flat.at(some)
             with np.errstate(all="ignore"):
                 masks = self._compared(output, [value[some] for value in values], part)
-            yield self._looked(tuple(canaries), np.isfinite(part.value).astype(np.intp), masks)
+            yield self._looked(tuple(canaries), part.decidable.astype(np.intp), masks)
 
     def _of(self, output: Output) -> Iterator[tuple[str, Callable[[Tile], Real]]]:
         """The canaries of an output of the shape of x, each as what gives a tile of it."""
         yield "all-zero output", lambda tile: np.zeros(tile.size)
+        if output is Output.SUM:
+            yield "x alone", lambda tile: self.inputs.addends_of(tile)[0]
+            yield "the residual alone", lambda tile: self.inputs.addends_of(tile)[1]
+            return
         yield "its input unchanged", self.inputs.x_of if output is Output.Y else self.inputs.grad_y_of
         for name, other in self._others.items():
             yield name, lambda tile, other=other: other.value(output, tile)  # type: ignore[misc]
@@ -176,7 +182,7 @@ class Canaries:
             difference += np.stack(tails) - truth.tail
         np.abs(difference, out=difference)
         bound = self.bounds[output]
-        beta = self.scales[output].beta(difference, truth.value, truth.cond, truth.cond2)
+        beta = self.scales[output].beta(difference, truth)
         differs = np.asarray(difference > CLAIM * truth.claimed_error())
         return (
             differs,

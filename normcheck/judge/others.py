@@ -5,41 +5,45 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from normcheck.case import Case, Method, Output
+from normcheck.conventions import Convention
 from normcheck.dtype import DType
-from normcheck.methods import Partition, Shape, partition_of
+from normcheck.methods import Partition, Shape, complete, definition, partition_of
 from normcheck.methods.definition import Bucket
 from normcheck.methods.tiles import Range, Tile, blocks
 from normcheck.oracle import Inputs
+from normcheck.oracle.affine import Affine, times
 from normcheck.oracle.double_double import DoubleDouble
-from normcheck.oracle.gradients import h_of, times
-from normcheck.oracle.parameters import reshaped
 from normcheck.oracle.parts import Each
-from normcheck.oracle.pieces import Pieces
-from normcheck.oracle.reals import Real, beside, high, ldexp, low, stacked, sum_of, total
+from normcheck.oracle.pieces import Pieces, piece_of
+from normcheck.oracle.reals import Real, beside, high, ldexp, low, reshaped, stacked, sum_of, total
+from normcheck.oracle.rule import Rule
 from normcheck.oracle.statistics import plain_statistics
-from normcheck.parameters import Params, default_num_groups
 
 MAX_SETS = 2**19  # of another method: its statistics are held, 16 to 72 bytes a set
 
 
 class Other:
-    """One method on the inputs of a case that is of another."""
+    """One method on the inputs of a case that is of another; ``convention`` is resolved."""
 
-    def __init__(self, case: Case, inputs: Inputs, partition: Partition, each: Each) -> None:
+    def __init__(
+        self, case: Case, inputs: Inputs, partition: Partition, convention: Convention, each: Each
+    ) -> None:
         self.inputs, self.partition = inputs, partition
-        self._precise = case.dtype is DType.FLOAT64
-        self._eps = case.params.eps
-        self._weight = inputs.broadcast(inputs.weight, 1.0)
-        self._bias = inputs.broadcast(inputs.bias, 0.0)
-        self._gradients = Output.GRAD_X in case.outputs
+        self._precise = convention.stats_dtype is DType.FLOAT64
+        self._rule = Rule.of(case.params.eps, convention)
+        self._affine = Affine.of(inputs, convention, precise=self._precise)
+        self._gradients = not {Output.GRAD_X, Output.GRAD_RESIDUAL}.isdisjoint(case.outputs)
         self._groups = _group_of_channels(partition)
         self._statistics: dict[str, Real] = {}
-        if partition.max_n > 1:  # the x̂ of a set of one element is 0 whatever it is
+        if (
+            partition.max_n > 1 or not self._rule.centered
+        ):  # a centered set of one element is 0 whatever it is
             with np.errstate(all="ignore"):
                 self._statistics = self._along_x(each)
 
@@ -47,24 +51,28 @@ class Other:
         """One output at ``tile``, as (sets, elements); for a parameter's gradient what is to be summed for it."""
         x_hat = self._x_hat(tile)
         if output is Output.Y:
-            return times(x_hat, self.inputs.cut(self._weight, tile)) + self.inputs.cut(self._bias, tile)
+            return self._affine.y_of(tile, x_hat)
         if output is Output.GRAD_WEIGHT:
             return times(x_hat, self.inputs.grad_y_of(tile))
         if not self._statistics:
             return np.zeros(tile.size)
-        h_mean, product, inverse_root = (self._at(name, tile) for name in ("h", "product", "inverse_root"))
-        grad_x = (self._h(tile) - h_mean - x_hat * product) * inverse_root
+        projected = self._h(tile)
+        if self._rule.centered:
+            projected = projected - self._at("h", tile)
+        grad_x = (projected - x_hat * self._at("product", tile)) * self._at("inverse_root", tile)
         return ldexp(grad_x, -self._exponent(tile)) if self._precise else grad_x
 
     def _x_hat(self, tile: Tile) -> Real:
         if not self._statistics:
             return np.zeros(tile.size)
-        x = self.inputs.x_of(tile)
-        real: Real = DoubleDouble(np.ldexp(x, -self._exponent(tile))) if self._precise else x
-        return (real - self._at("mean", tile)) * self._at("inverse_root", tile)
+        exponent = self._exponent(tile) if self._precise else None
+        x = piece_of(self.inputs, tile, exponent, precise=self._precise, keep=False).real
+        if self._rule.centered:
+            x = x - self._at("mean", tile)
+        return x * self._at("inverse_root", tile)
 
     def _h(self, tile: Tile) -> Real:
-        return h_of(self.inputs, self._weight, tile, precise=self._precise)
+        return self._affine.h_of(tile, precise=self._precise)
 
     def _exponent(self, tile: Tile) -> NDArray[np.int_]:
         return high(self._at("exponent", tile)).astype(np.int_)
@@ -107,42 +115,52 @@ class Other:
         return spread
 
     def _of_sets(self, tiles: Sequence[Tile], sets: int, n: int, each: Each) -> dict[str, Real]:
-        pieces = Pieces(self.inputs, tiles, sets, self._eps, each, precise=self._precise)
-        centre, correction, root = plain_statistics(pieces.over, n, self._eps, exponent=pieces.exponent)
-        found: dict[str, Real] = {"mean": centre + correction, "inverse_root": root}
+        pieces = Pieces(self.inputs, tiles, sets, self._rule, each, precise=self._precise)
+        mean, root, kappa = plain_statistics(pieces.over, n, self._rule, exponent=pieces.exponent)
+        found: dict[str, Real] = {"inverse_root": root}
+        if mean is not None:
+            found["mean"] = mean.value
         if self._precise:
             found["exponent"] = pieces.exponent.astype(np.float64)
         if self._gradients:
 
             def incoming(tile: Tile) -> tuple[Real, Real]:
-                h, x_hat = self._h(tile), pieces.at(tile).deviation(centre, correction) * root
+                h, x_hat = self._h(tile), pieces.at(tile).deviation(mean) * root
                 return total(h), total(h * x_hat)
 
             h, product = map(sum_of, zip(*each(incoming, tiles), strict=True))
-            found |= {"h": h / float(n), "product": product / float(n)}
+            product = product / float(n)
+            found |= {"h": h / float(n), "product": product if kappa is None else product * kappa}
         return found
 
 
-def other_partitions(case: Case, shape: Shape, own: Partition) -> Iterator[tuple[str, Partition]]:
-    """The other methods with the parameters of ``case``, where their statistic sets are others than its ``own``."""
-    common = Params(
-        eps=case.params.eps, channel_axis=case.params.channel_axis, normalized_ndim=len(shape) - 1
-    )
-    for method in (Method.BATCH, Method.LAYER, Method.INSTANCE):
-        yield from _if_other(method, shape, common, own)
-    if (groups := default_num_groups(shape[case.params.channel_axis])) > 1:
-        grouped = Params(eps=common.eps, channel_axis=common.channel_axis, num_groups=groups)
-        yield from _if_other(Method.GROUP, shape, grouped, own)
+def others_of(
+    case: Case, shape: Shape, own: Partition, convention: Convention
+) -> Iterator[tuple[str, Partition, Convention]]:
+    """The statistic sets of every method that differ from ``own``, once each, by the ``convention`` of the case.
+
+    A case whose mean is not taken away must not pass for one whose mean is, either.
+    """
+    seen = [_sets(own)]
+    suffix = "" if convention.centered else ", not centered"
+    twin = "a centered"
+    for method in Method:
+        params = complete(method, shape, {"eps": case.params.eps}, channel_axis=case.params.channel_axis)
+        other = partition_of(method, shape, params)
+        if not other.max_n:
+            continue
+        if _sets(other) == seen[0] and definition(method).centered:
+            twin = method.value
+        if _sets(other) not in seen and _few(other):
+            seen.append(_sets(other))
+            yield f"{method} norm{suffix}", other, convention
+    if not convention.centered and own.max_n and _few(own):
+        yield f"{twin} norm", own, replace(convention, centered=True)
 
 
-def _if_other(
-    method: Method, shape: Shape, params: Params, own: Partition
-) -> Iterator[tuple[str, Partition]]:
-    other = partition_of(method, shape, params)
-    if not other.max_n or _sets(other) == _sets(own):
-        return
-    if other.max_n == 1 or math.prod(shape) // other.max_n <= MAX_SETS:
-        yield f"{method} norm", other
+def _few(partition: Partition) -> bool:
+    """True if the statistics of the sets can be held, or all are the same."""
+    return partition.max_n == 1 or math.prod(partition.shape) // partition.max_n <= MAX_SETS
 
 
 def _sets(partition: Partition) -> object:

@@ -1,15 +1,8 @@
 """Every output of a normalization layer in twice the working precision, with condition numbers.
 
-    y = weight·x̂ + bias                    cond = |weight|·(e + |x̂|) + |bias|       cond₂ = |weight|·e₂
-
-With g = dL/dy:
-
-    grad_weight = Σ g·x̂                    cond = Σ|g|·(e + |x̂|)                    cond₂ = Σ|g|·e₂
-    grad_bias   = Σ g                      cond = Σ|g|
-
-grad_x is that of :mod:`normcheck.oracle.gradients`, the running statistics are those of
-:mod:`normcheck.oracle.state`. To each condition a ``tiny`` is added for what may underflow. The axes of a
-parameter's sum are those it broadcasts over.
+y and the parameters' gradients are those of :mod:`normcheck.oracle.elements`, grad_x is that of
+:mod:`normcheck.oracle.gradients`, the running statistics are those of :mod:`normcheck.oracle.state`, all by the
+conventions of the case. The axes of a parameter's sum are those it broadcasts over.
 
 :class:`Oracle` goes through the inputs block by block, so that it needs little memory beyond them; :func:`evaluate`
 puts the blocks together.
@@ -26,27 +19,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from normcheck.case import Case, Output
+from normcheck.conventions import Convention
+from normcheck.conventions.catalogue import PYTORCH, CastOrder, Momentum, RunningVar
 from normcheck.dtype import DType
-from normcheck.methods import Partition
+from normcheck.methods import Partition, resolved
 from normcheck.methods.tiles import TILE, Block, Tile, blocks
-from normcheck.oracle.double_double import DoubleDouble
-from normcheck.oracle.gradients import Incoming, addends, h_of, through_given, through_own, times
+from normcheck.oracle.affine import Affine
+from normcheck.oracle.elements import BY_PARAMETER, Elements, Made
+from normcheck.oracle.given import Given, Running
+from normcheck.oracle.gradients import Incoming, addends
 from normcheck.oracle.inputs import Inputs, prepared
-from normcheck.oracle.parameters import Summand, reshaped, summand
+from normcheck.oracle.moments import Moments, moments
 from normcheck.oracle.parts import Batch, Each, Evaluated, Part, Sums
-from normcheck.oracle.pieces import Pieces
-from normcheck.oracle.reals import Array, Real, high, low, stacked, where
-from normcheck.oracle.state import given, stored, trained_mean, trained_var
-from normcheck.oracle.statistics import (
-    Given,
-    Moments,
-    Own,
-    Piece,
-    Running,
-    Standardized,
-    moments,
-    own_statistics,
-)
+from normcheck.oracle.pieces import Pieces, piece_of
+from normcheck.oracle.reals import Array, Real, high, reshaped, stacked, where
+from normcheck.oracle.rule import Rule
+from normcheck.oracle.state import Update, given, stored, trained_mean, trained_var
+from normcheck.oracle.statistics import Own, Piece, own_statistics
 from normcheck.oracle.truth import Truth
 
 Floats = NDArray[np.floating]
@@ -54,14 +43,13 @@ Item = TypeVar("Item")
 T = TypeVar("T")
 MOST_PREPARED = 2**18  # statistic sets, some 100 bytes each
 STATE = (Output.RUNNING_MEAN, Output.RUNNING_VAR)
-PER_ELEMENT = (Output.Y, Output.GRAD_X)
-BY_PARAMETER = (Output.GRAD_WEIGHT, Output.GRAD_BIAS)
 
 
 class Oracle:
     """The outputs of one layer with the statistic sets of ``partition``; NaN and ±Inf poison their own set.
 
-    ``precise`` works in double-double, for float64 inputs. ``running`` normalizes with the running
+    ``precise`` works in double-double, for statistics in float64. ``convention`` is resolved; where it does not say,
+    sets are centered, and statistics are in float64 or float32. ``running`` normalizes with the running
     statistics instead of the sets' own, as in eval mode. The running statistics are those after ``steps``
     training steps with ``momentum`` (None: one, or none where they are only used). ``tile`` is the number of
     elements that are evaluated at once.
@@ -75,6 +63,7 @@ class Oracle:
         eps: float,
         partition: Partition,
         precise: bool,
+        convention: Convention = PYTORCH,
         momentum: float | None = None,
         running: bool = False,
         steps: int | None = None,
@@ -84,11 +73,23 @@ class Oracle:
         self.blocks = blocks(partition, tile)
         self.n = 1 if running else partition.max_n
         self.unit = 2.0**-104 if precise else 2.0**-53
-        self._eps, self._precise, self._running, self._momentum = eps, precise, running, momentum
-        self._sums = DType.FLOAT64 if precise else DType.FLOAT32  # in which the candidates accumulate
+        self._rule, self._convention = Rule.of(eps, convention), convention
+        self._precise, self._running, self._momentum = precise, running, momentum
+        # in which the candidates hold their statistics
+        self._sums = convention.stats_dtype or (DType.FLOAT64 if precise else DType.FLOAT32)
         self._trained = int(not running) if steps is None else steps
-        self._weight = inputs.broadcast(inputs.weight, 1.0)
-        self._bias = inputs.broadcast(inputs.bias, 0.0)
+        dtype = DType(inputs.x.dtype.name)
+        late = convention.cast_order is CastOrder.CAST_THEN_AFFINE and dtype.half
+        tiny, partial = self._sums.output_tiny, not self._rule.decides_everything
+        self._made = Made(unit=self.unit, tiny=tiny, partial=partial)
+        self._elements = Elements(
+            affine=Affine.of(inputs, convention, precise=precise),
+            outputs=self.outputs,
+            made=self._made,
+            n=self.n,
+            precise=precise,
+            cast=dtype if late else None,
+        )
         self._state: Mapping[Output, Running] = {}
         self._plain: Oracle | None = None
         self._prepared: Mapping[tuple[int, int], Evaluated] = {}
@@ -100,6 +101,7 @@ class Oracle:
                 eps=eps,
                 partition=partition,
                 precise=False,
+                convention=convention,
                 momentum=momentum,
                 running=running,
                 steps=steps,
@@ -111,7 +113,8 @@ class Oracle:
             if self._plain is not None:
                 plain = self._plain._state
                 state = {o: replace(s, value=_known(s.value, high(plain[o].value))) for o, s in state.items()}
-            held = {o: stored(value, inputs.state_dtype) for o, value in state.items()}
+            unit = self._sums.output_roundoff
+            held = {o: stored(value, inputs.state_dtype, unit) for o, value in state.items()}
             self._state = held if self._trained else state
 
     def prepare(self, each: Each) -> None:
@@ -136,33 +139,39 @@ class Oracle:
             incoming = batch = None
             if self._running:
                 mean, var = (self._state[o].for_sets(block.start, block.stop) for o in STATE)
-                statistics = Given.of(mean, var, self._eps, tiny=self._sums.tiny)
+                sums = self._sums
+                statistics = Given.of(mean, var, self._rule, tiny=sums.output_tiny, unit=sums.output_roundoff)
                 piece: Callable[[Tile], Piece] = self._piece
             else:
                 pieces = self._pieces(block, each)
                 statistics = own = self._own(pieces, block.n)
                 piece = pieces.at
                 batch = moments(own, pieces.over, block.n) if self._tracks else None
-                if Output.GRAD_X in self.outputs:
+                if not {Output.GRAD_X, Output.GRAD_RESIDUAL}.isdisjoint(self.outputs):
 
                     def added(tile: Tile) -> tuple[Real, ...]:
-                        return addends(own.standardize(piece(tile)), self._h(tile))
+                        return addends(own.standardize(piece(tile)), *self._elements.h_of(tile))
 
-                    incoming = Incoming.of(each(added, block.tiles), block.n)
+                    incoming = Incoming.of(own, each(added, block.tiles), block.n)
                 if not hold:
                     pieces.drop()
 
         def part(tile: Tile) -> Part:
             with np.errstate(all="ignore"):
-                found = self._part(tile, statistics, incoming, statistics.standardize(piece(tile)))
+                x = statistics.standardize(piece(tile))
+                found = self._elements.part(tile, statistics, incoming, x)
                 return found if plain is None else _poisoned_part(found, plain.part(tile))
 
         return Evaluated(block=block, part=part, moments=batch, plain=plain)
 
     def sums(self) -> Sums:
         """What parts are to be added to."""
-        outputs = [output for output in BY_PARAMETER if output in self.outputs]
-        return Sums(outputs, self._parameter_shape, precise=self._precise, plain=self._plain is not None)
+        return Sums(
+            {o: self.inputs.shape_of(o) for o in BY_PARAMETER if o in self.outputs},
+            precise=self._precise,
+            plain=self._plain is not None,
+            forgiving=self._elements.cast is not None,
+        )
 
     def totals(self, batches: Sequence[Batch], sums: Sums) -> dict[Output, Truth]:
         """The outputs that do not have the shape of x, from all blocks in their order and the sums of all parts."""
@@ -176,7 +185,9 @@ class Oracle:
     def _totals(self, batch: Sequence[Moments | None], sums: Sums) -> dict[Output, Truth]:
         with np.errstate(all="ignore"):
             found = {
-                output: self._made(gathered.value, gathered.cond, gathered.cond2, self.terms(output))
+                output: self._made.truth(
+                    gathered.value, gathered.cond, gathered.cond2, self.terms(output), gathered.forgiven
+                )
                 for output, gathered in sums.gathered.items()
             }
             if self._tracks:
@@ -188,71 +199,37 @@ class Oracle:
         """The largest count of elements summed for ``output``."""
         if output.is_state:
             return self.partition.buckets[0].n
-        if output in PER_ELEMENT:
-            return self.n
-        rows = self.inputs.x.size // math.prod(self._parameter_shape)
+        if output.is_elementwise:
+            return 1 if output is Output.SUM else self.n
+        rows = self.inputs.x.size // math.prod(self.inputs.shape_of(output))
         return max(self.n if output is Output.GRAD_WEIGHT else 1, rows)
-
-    @property
-    def _parameter_shape(self) -> tuple[int, ...]:
-        return tuple(self.inputs.x.shape[axis] for axis in self.inputs.parameter_axes)
 
     @property
     def _tracks(self) -> bool:
         return any(output.is_state for output in self.outputs)
 
     def _piece(self, tile: Tile) -> Piece:
-        return Piece(self.inputs.x_of(tile), precise=self._precise, keep=False)
+        return piece_of(self.inputs, tile, None, precise=self._precise, keep=False)
 
     def _pieces(self, block: Block, each: Each) -> Pieces:
         sets = block.stop - block.start
-        return Pieces(self.inputs, block.tiles, sets, self._eps, each, precise=self._precise)
+        return Pieces(self.inputs, block.tiles, sets, self._rule, each, precise=self._precise)
 
     def _own(self, pieces: Pieces, n: int) -> Own:
         sums = self._sums
         return own_statistics(
-            pieces.over, n, self._eps, exponent=pieces.exponent, tiny=sums.tiny, unit=sums.unit_roundoff
+            pieces.over,
+            n,
+            self._rule,
+            exponent=pieces.exponent,
+            tiny=sums.output_tiny,
+            unit=sums.output_roundoff,
         )
-
-    def _part(self, tile: Tile, statistics: Own | Given, incoming: Incoming | None, x: Standardized) -> Part:
-        truths = {}
-        if Output.Y in self.outputs:
-            truths[Output.Y] = self._y(tile, x)
-        if Output.GRAD_X in self.outputs:
-            truths[Output.GRAD_X] = self._grad_x(tile, statistics, incoming, x)
-        added = {o: self._summand(o, tile, x) for o in BY_PARAMETER if o in self.outputs}
-        return Part(tile=tile, truths=truths, summands=added)
-
-    def _h(self, tile: Tile) -> Real:
-        return h_of(self.inputs, self._weight, tile, precise=self._precise)
-
-    def _y(self, tile: Tile, x: Standardized) -> Truth:
-        weight = self.inputs.cut(self._weight, tile)
-        bias = self.inputs.cut(self._bias, tile)
-        magnitude = np.abs(weight)
-        cond = magnitude * (x.e + x.magnitude) + np.abs(bias)
-        return self._made(times(x.x_hat, weight) + bias, cond, magnitude * x.e2, self.n)
-
-    def _grad_x(
-        self, tile: Tile, statistics: Own | Given, incoming: Incoming | None, x: Standardized
-    ) -> Truth:
-        h = self._h(tile)
-        if isinstance(statistics, Given):
-            return self._made(*through_given(statistics, h), self.n)
-        assert incoming is not None  # noqa: S101 (computed where grad_x is an output)
-        return self._made(*through_own(statistics, incoming, x, h), self.n)
-
-    def _summand(self, output: Output, tile: Tile, x: Standardized) -> Summand:
-        g = self.inputs.grad_y_of(tile)
-        size, axes = np.abs(g), self.inputs.parameter_axes
-        if output is Output.GRAD_BIAS:
-            return summand(tile, axes, DoubleDouble(g) if self._precise else g, size)
-        return summand(tile, axes, times(x.x_hat, g), size * (x.e + x.magnitude), size * x.e2)
 
     def _of_state(self, state: Running) -> Truth:
         value = reshaped(state.value, (-1,))
         n = self.terms(Output.RUNNING_MEAN)
-        return self._made(value, state.cond.reshape(-1), state.cond2.reshape(-1), n)
+        return self._made.truth(value, state.cond.reshape(-1), state.cond2.reshape(-1), n)
 
     def _trained_state(self, batch: Sequence[Moments] | None) -> dict[Output, Running]:
         """The running statistics after the training steps on the batch; None: whose moments are still to be had."""
@@ -277,32 +254,43 @@ class Oracle:
             deviation=np.concatenate([each.deviation for each in batch]),
             square=np.concatenate([each.square for each in batch]),
         )
-        how = (self._momentum, self._trained, inputs.state_dtype)
+        update = Update(
+            momentum=self._momentum,
+            steps=self._trained,
+            dtype=inputs.state_dtype,
+            unit=self._sums.output_roundoff,
+            of_old=self._convention.momentum is Momentum.OLD,
+            biased=self._convention.running_var is RunningVar.BIASED,
+        )
         return {
-            Output.RUNNING_MEAN: trained_mean(old_mean, whole, *how),
-            Output.RUNNING_VAR: trained_var(old_var, whole, *how),
+            Output.RUNNING_MEAN: trained_mean(old_mean, whole, update),
+            Output.RUNNING_VAR: trained_var(old_var, whole, update),
         }
-
-    def _made(self, value: Real, cond: Array, cond2: Array, n: int) -> Truth:
-        shape = high(value).shape
-        cond, cond2 = np.broadcast_to(cond + self._sums.tiny, shape), np.broadcast_to(cond2, shape)
-        return Truth(value=high(value), tail=low(value), cond=cond, cond2=cond2, n=n, unit=self.unit)
 
 
 def oracle_of(case: Case, arrays: Mapping[str, Floats], tile: int = TILE) -> Oracle:
-    """The oracle of ``case``."""
+    """The oracle of ``case``, by its conventions."""
     inputs, own = prepared(case, arrays)
+    convention = resolved(case.method, case.dtype, case.convention)
     return Oracle(
         inputs,
         case.outputs,
         eps=case.params.eps,
         partition=own,
-        precise=case.dtype is DType.FLOAT64,
+        precise=convention.stats_dtype is DType.FLOAT64,
+        convention=convention,
         momentum=case.params.momentum,
         running=case.uses_running,
         steps=case.steps,
         tile=tile,
     )
+
+
+def statistics_dtype(case: Case) -> DType:
+    """The dtype in which the statistics of ``case`` are held: its roundoff is the unit of backward errors."""
+    found = resolved(case.method, case.dtype, case.convention).stats_dtype
+    assert found is not None  # noqa: S101 (a resolved convention has one)
+    return found
 
 
 def _poisoned_part(part: Part, plain: Part) -> Part:
@@ -312,7 +300,8 @@ def _poisoned_part(part: Part, plain: Part) -> Part:
 
 def _poisoned(truth: Truth, plain: Truth) -> Truth:
     assert truth.tail is not None  # noqa: S101 (it was computed in double-double)
-    known = np.isfinite(plain.value)
+    # not centered, a set with an infinity is exactly 0 elsewhere, of which the error-free transformations make NaN
+    known = np.isfinite(plain.value) & ~np.isnan(truth.value)
     value, tail = np.where(known, truth.value, plain.value), np.where(known, truth.tail, 0.0)
     return replace(truth, value=value, tail=tail)
 

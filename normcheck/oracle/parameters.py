@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from normcheck.methods.tiles import Range, Tile
 from normcheck.oracle.double_double import DoubleDouble
-from normcheck.oracle.reals import Array, Real, high, total
+from normcheck.oracle.reals import Array, Real, high, reshaped, total
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,6 +20,7 @@ class Summand:
     value: Real
     cond: Array | float
     cond2: Array | float
+    forgiven: Array | float = 0.0
 
 
 def summand(
@@ -41,14 +41,20 @@ def summand(
 
 
 class Gathered:
-    """The gradient of a parameter of ``shape``, and with ``conditions`` its conditions, added up so far."""
+    """The gradient of a parameter of ``shape``, and with ``conditions`` its conditions, added up so far.
 
-    def __init__(self, shape: tuple[int, ...], *, precise: bool, conditions: bool = True) -> None:
+    ``forgiven`` is None unless ``forgiving``.
+    """
+
+    def __init__(
+        self, shape: tuple[int, ...], *, precise: bool, conditions: bool = True, forgiving: bool = False
+    ) -> None:
         zeros = np.zeros(shape)
         self.value: Real = DoubleDouble(zeros) if precise else zeros
         self._everywhere = (slice(None),) * len(shape)
         held = shape if conditions else (0,) * len(shape)
         self.cond, self.cond2 = np.zeros(held), np.zeros(held)
+        self.forgiven = np.zeros(shape) if forgiving else None
 
     def add(self, summand: Summand) -> None:
         """Take in what a tile adds."""
@@ -60,17 +66,21 @@ class Gathered:
         if self.cond.size:
             self.cond[place] += summand.cond
             self.cond2[place] += summand.cond2
+        if self.forgiven is not None:
+            self.forgiven[place] += summand.forgiven
 
     def merge(self, other: Gathered) -> None:
         """Take in the sums over other tiles."""
-        self.add(Summand(place=self._everywhere, value=other.value, cond=other.cond, cond2=other.cond2))
-
-
-def reshaped(a: Real, shape: Sequence[int]) -> Real:
-    """``a`` in another shape."""
-    if isinstance(a, DoubleDouble):
-        return DoubleDouble(a.hi.reshape(shape), a.lo.reshape(shape))
-    return a.reshape(shape)
+        forgiven = 0.0 if other.forgiven is None else other.forgiven
+        self.add(
+            Summand(
+                place=self._everywhere,
+                value=other.value,
+                cond=other.cond,
+                cond2=other.cond2,
+                forgiven=forgiven,
+            )
+        )
 
 
 def _by_parameter(tile: Tile, rows: Real, axes: tuple[int, ...]) -> Real:

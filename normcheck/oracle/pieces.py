@@ -6,13 +6,27 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from normcheck.methods.tiles import Tile
 from normcheck.oracle.inputs import Inputs
 from normcheck.oracle.parts import Each
+from normcheck.oracle.rule import Rule
 from normcheck.oracle.statistics import Piece, exponents
 
 T = TypeVar("T")
+
+
+def piece_of(
+    inputs: Inputs, tile: Tile, exponent: NDArray[np.int_] | None, *, precise: bool, keep: bool
+) -> Piece:
+    """What is normalized at ``tile``, divided by 2**``exponent``; None: as it is."""
+    parts = (inputs.x_of(tile), inputs.tail_of(tile) if precise else None, inputs.size_of(tile))
+    x, tail, size = (
+        part if part is None or exponent is None else np.ldexp(part, -exponent) for part in parts
+    )
+    assert x is not None  # noqa: S101 (the first of the parts)
+    return Piece(x, precise=precise, keep=keep, tail=tail, size=size)
 
 
 class Pieces:
@@ -22,12 +36,12 @@ class Pieces:
     """
 
     def __init__(
-        self, inputs: Inputs, tiles: Sequence[Tile], sets: int, eps: float, each: Each, *, precise: bool
+        self, inputs: Inputs, tiles: Sequence[Tile], sets: int, rule: Rule, each: Each, *, precise: bool
     ) -> None:
         self._inputs, self._tiles, self._each, self._precise = inputs, tiles, each, precise
         self.exponent = np.zeros((sets, 1), dtype=np.int_)
         if precise:
-            self.exponent = exponents(each(inputs.largest, tiles), eps)
+            self.exponent = exponents(each(inputs.largest, tiles), rule)
         self._held: Piece | None = None
         if len(tiles) == 1:
             self._held = self.at(tiles[0])
@@ -36,9 +50,8 @@ class Pieces:
         """The piece at ``tile``."""
         if self._held is not None:
             return self._held
-        x = self._inputs.x_of(tile)
-        scaled = np.ldexp(x, -self.exponent) if self._precise else x
-        return Piece(scaled, precise=self._precise, keep=len(self._tiles) == 1)
+        exponent = self.exponent if self._precise else None
+        return piece_of(self._inputs, tile, exponent, precise=self._precise, keep=len(self._tiles) == 1)
 
     def over(self, function: Callable[[Piece], T], /) -> Iterable[T]:
         """What ``function`` makes of each piece, in their order."""

@@ -4,22 +4,24 @@
     running_var  ← (1-m)·running_var + m·var·n/(n-1)   cond ← (1-m)·cond + m·n/(n-1)·2·M|d·x|
                                                        cond₂ ← (1-m)·cond₂ + m·n/(n-1)·M(x²)
 
-with the condition |old| to start from. Statistics that are stored, to go on from, are rounded, which adds their
-magnitude: once in the dtype of the sums, 2¹³ or 2¹⁶ times that in float16 or bfloat16. Instance norm averages
-the statistics of a channel's samples first, as PyTorch does.
+with the condition |old| to start from; m is the share of the batch, and n/(n-1) is 1 where the biased variance is
+taken. Statistics that are stored, to go on from, are rounded, which adds their magnitude: once in the dtype of the
+sums, 2¹³ or 2¹⁶ times that in float16 or bfloat16. Instance norm averages the statistics of a channel's samples
+first, as PyTorch does.
 """
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from normcheck.dtype import DType
 from normcheck.oracle.double_double import DoubleDouble
+from normcheck.oracle.given import Running
+from normcheck.oracle.moments import Moments
 from normcheck.oracle.reals import Array, Real, average, high, ldexp, mean, where
-from normcheck.oracle.statistics import Moments, Running
 
 
 def given(old: NDArray[np.floating], *, precise: bool) -> Running:
@@ -29,12 +31,34 @@ def given(old: NDArray[np.floating], *, precise: bool) -> Running:
     return Running(value=value, cond=np.abs(column), cond2=np.zeros_like(column))
 
 
-def stored(new: Running, dtype: DType) -> Running:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Update:
+    """How running statistics are updated, ``steps`` times on the same batch.
+
+    ``dtype`` is that in which they are stored, ``unit`` the unit roundoff of the sums. ``of_old`` tells that
+    ``momentum`` is the share of the old statistics, ``biased`` that the variance of the batch is the biased one.
+    """
+
+    momentum: float
+    steps: int
+    dtype: DType
+    unit: float
+    of_old: bool = False
+    biased: bool = False
+
+    def shares(self, *, precise: bool) -> tuple[Real, Real]:
+        """The shares of the old statistics and of the batch, exact."""
+        given = np.array([[self.momentum]])
+        rest: Real = DoubleDouble(np.array([[1.0]])) - self.momentum if precise else 1.0 - given
+        return (given, rest) if self.of_old else (rest, given)
+
+
+def stored(new: Running, dtype: DType, unit: float) -> Running:
     """The same statistics once they are written down in ``dtype``: uncertain by its rounding, in roundoffs of the
-    sums, and infinite where it has no number as large.
+    sums, which are ``unit``, and infinite where it has no number as large.
     """
     value = high(new.value)
-    rounding = dtype.output_roundoff / dtype.unit_roundoff
+    rounding = dtype.output_roundoff / unit
     fits = ~(np.abs(value) >= dtype.largest * (1 + dtype.output_roundoff))
     return replace(
         new,
@@ -44,44 +68,42 @@ def stored(new: Running, dtype: DType) -> Running:
     )
 
 
-def trained_mean(old: Running, batch: Moments, momentum: float, steps: int, held: DType) -> Running:
-    """The running mean after ``steps`` training steps on ``batch``, whose sets repeat the order of the channels C.
-
-    ``held`` is the dtype in which the statistics are stored.
-    """
+def trained_mean(old: Running, batch: Moments, update: Update) -> Running:
+    """The running mean after training steps on ``batch``, whose sets repeat the order of the channels C."""
     channels = len(old.cond)
     new = _by_channel(ldexp(batch.mean, batch.exponent), channels)
     cond = _by_channel(batch.magnitude * np.ldexp(1.0, batch.exponent), channels)
-    return _stepped(old, new, high(cond), np.zeros_like(old.cond), momentum, steps, held)
+    return _stepped(old, new, high(cond), np.zeros_like(old.cond), update)
 
 
-def trained_var(old: Running, batch: Moments, momentum: float, steps: int, held: DType) -> Running:
-    """The running variance, which takes the unbiased one, after ``steps`` training steps on ``batch``."""
+def trained_var(old: Running, batch: Moments, update: Update) -> Running:
+    """The running variance after training steps on ``batch``."""
     channels, n = len(old.cond), batch.n
     scale = np.ldexp(1.0, 2 * batch.exponent)
     share = np.float64(n) / np.float64(n - 1)  # infinite for n = 1, where there is no unbiased variance
-    unbiased = batch.variance * share if n == 1 else batch.variance * float(n) / float(n - 1)
-    new = _by_channel(ldexp(unbiased, 2 * batch.exponent), channels)
+    taken = batch.variance
+    if update.biased:
+        share = np.float64(1.0)
+    else:
+        taken = taken * share if n == 1 else taken * float(n) / float(n - 1)
+    new = _by_channel(ldexp(taken, 2 * batch.exponent), channels)
     cond = _by_channel(share * 2.0 * batch.deviation * scale, channels)
     cond2 = _by_channel(share * batch.square * scale, channels)
-    return _stepped(old, new, high(cond), high(cond2), momentum, steps, held)
+    return _stepped(old, new, high(cond), high(cond2), update)
 
 
-def _stepped(
-    old: Running, batch: Real, cond: Array, cond2: Array, momentum: float, steps: int, held: DType
-) -> Running:
-    precise = isinstance(batch, DoubleDouble)
-    keep: Real = DoubleDouble(np.array([[1.0]])) - momentum if precise else np.array([[1.0 - momentum]])
+def _stepped(old: Running, batch: Real, cond: Array, cond2: Array, update: Update) -> Running:
+    keep, take = update.shares(precise=isinstance(batch, DoubleDouble))
     new = old
-    for step in range(steps):
+    for step in range(update.steps):
         if step:
-            new = stored(new, held)
-        plain = high(keep) * high(new.value) + momentum * high(batch)
-        value = _overflown(keep * new.value + batch * momentum, plain)
+            new = stored(new, update.dtype, update.unit)
+        plain = high(keep) * high(new.value) + high(take) * high(batch)
+        value = _overflown(keep * new.value + batch * take, plain)
         new = Running(
             value=value,
-            cond=high(keep) * new.cond + momentum * cond,
-            cond2=high(keep) * new.cond2 + momentum * cond2,
+            cond=high(keep) * new.cond + high(take) * cond,
+            cond2=high(keep) * new.cond2 + high(take) * cond2,
         )
     return new
 

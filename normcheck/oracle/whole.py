@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from normcheck.case import Case, Output
-from normcheck.oracle.evaluate import PER_ELEMENT, Oracle, oracle_of
+from normcheck.methods.tiles import Tile
+from normcheck.oracle.evaluate import Oracle, oracle_of
 from normcheck.oracle.inputs import Inputs
 from normcheck.oracle.truth import Truth
 
@@ -35,20 +35,25 @@ def whole(oracle: Oracle) -> dict[Output, Truth]:
     for part in parts:
         sums.add(part)
     found = oracle.totals([each.batch for each in evaluated], sums)
-    shape = oracle.partition.shape
-    for output in PER_ELEMENT:
-        if output in oracle.outputs:
-            names = ("value", "tail", "cond", "cond2")
-            precise = oracle.unit < 2.0**-53
-            arrays = {name: np.empty(shape) for name in names if name != "tail" or precise}
-            for part, name in itertools.product(parts, arrays):
-                part.tile.paste(getattr(part.truths[output], name), arrays[name])
-            found[output] = Truth(
-                value=arrays["value"],
-                tail=arrays.get("tail"),
-                cond=arrays["cond"],
-                cond2=arrays["cond2"],
-                n=oracle.n,
-                unit=oracle.unit,
-            )
+    for output in oracle.outputs:
+        if output.is_elementwise:
+            found[output] = _pasted([(part.tile, part.truths[output]) for part in parts], oracle)
     return {output: found[output] for output in oracle.outputs}
+
+
+def _pasted(parts: Sequence[tuple[Tile, Truth]], oracle: Oracle) -> Truth:
+    """An output of the shape of x from its parts."""
+    arrays: dict[str, NDArray[Any]] = {}
+    for name in ("value", "tail", "cond", "cond2", "forgiven", "undecided"):
+        for tile, truth in parts:
+            if (part := getattr(truth, name)) is None:
+                continue
+            if name not in arrays:
+                arrays[name] = np.zeros(oracle.partition.shape, part.dtype)
+            tile.paste(part, arrays[name])
+    if not parts:
+        empty = np.empty(oracle.partition.shape)
+        arrays = {"value": empty, "cond": empty, "cond2": empty}
+    n = parts[0][1].n if parts else oracle.n
+    tail = arrays.pop("tail", None)
+    return Truth(**arrays, tail=tail, n=n, unit=oracle.unit)

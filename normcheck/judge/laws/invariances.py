@@ -12,6 +12,7 @@ from dataclasses import replace
 import numpy as np
 
 from normcheck.case import Case, Method, Output
+from normcheck.conventions.catalogue import EpsPlacement
 from normcheck.judge.laws.relations import (
     OWN,
     Arrays,
@@ -24,7 +25,7 @@ from normcheck.judge.laws.relations import (
     Term,
     Trial,
 )
-from normcheck.methods import num_channels
+from normcheck.methods import num_channels, parameter_axes, partition_of, resolved
 from normcheck.oracle.reals import Array
 from normcheck.parameters import Params
 
@@ -59,7 +60,8 @@ def _shift(case: Case, arrays: Arrays) -> Trial | None:
     2|c|, and a multiple of the last digit of x'.
     """
     x = arrays["x"]
-    if case.uses_running:
+    centered = resolved(case.method, case.dtype, case.convention).centered
+    if case.uses_running or "residual" in arrays or not centered:
         return None
     finite = x[np.isfinite(x)].astype(np.float64)
     largest = float(np.abs(finite).max(initial=0.0)) or 1.0
@@ -79,13 +81,20 @@ def _shift(case: Case, arrays: Arrays) -> Trial | None:
 
 
 def _scale(case: Case, arrays: Arrays) -> Trial | None:
-    factors = {"x": 2.0, "running_mean": 2.0, "running_var": 4.0}
+    factors = {"x": 2.0, "residual": 2.0, "running_mean": 2.0, "running_var": 4.0}
     scaled = {name: _times(arrays[name], factor) for name, factor in factors.items() if name in arrays}
     if not all(_still_finite(array, arrays[name]) for name, array in scaled.items()):
         return None
-    params = replace(case.params, eps=4.0 * case.params.eps)
+    outside = case.convention.eps_placement is EpsPlacement.OUTSIDE_SQRT
+    params = replace(case.params, eps=(2.0 if outside else 4.0) * case.params.eps)
     run = Run(case=replace(case, params=params), arrays={**arrays, **scaled})
-    follow = {Output.GRAD_X: 0.5, Output.RUNNING_MEAN: 2.0, Output.RUNNING_VAR: 4.0}
+    follow = {
+        Output.SUM: 2.0,
+        Output.GRAD_X: 0.5,
+        Output.GRAD_RESIDUAL: 0.5,
+        Output.RUNNING_MEAN: 2.0,
+        Output.RUNNING_VAR: 4.0,
+    }
     relations = {
         output: Relation(
             left=Term(run="scaled", output=output),
@@ -129,18 +138,21 @@ def _last_sample(array: Array) -> Array:
 
 def _alone(case: Case, arrays: Arrays) -> Trial | None:
     x = arrays["x"]
-    across = case.method is Method.BATCH and not case.uses_running
-    if across or _trained_on_x(case) or case.params.normalized_ndim == x.ndim or len(x) == 1:
+    sets = partition_of(case.method, x.shape, case.params, case.convention)
+    across = 0 in sets.reduced and not case.uses_running
+    if across or _trained_on_x(case) or len(x) == 1:
         return None
-    one = {name: arrays[name][-1:] for name in ("x", "grad_y") if name in arrays}
+    axes = len(parameter_axes(case.method, x.shape, case.params))
+    one = {name: arrays[name][-1:] for name in ("x", "grad_y", "residual") if name in arrays}
+    one |= {n: arrays[n][-1:] for n in PARAMETERS if n in arrays and arrays[n].ndim > axes}
     run = Run(case=case, arrays={**arrays, **one})
     relations: dict[Output, Relation] = {
         output: Relation(
             left=Term(run="alone", output=output),
             right=(Term(run=OWN, output=output, part=Elements(pick=_last_sample)),),
         )
-        for output in (Output.Y, Output.GRAD_X)
-        if output in case.outputs
+        for output in case.outputs
+        if output.is_elementwise
     }
     return Trial(runs={"alone": run}, relations=relations)
 
@@ -149,7 +161,7 @@ def _affine(case: Case, arrays: Arrays) -> Trial | None:
     """y(2x) = 2·y(x) - y(0)."""
     x = arrays["x"]
     doubled = _times(x, 2.0)
-    if not case.uses_running or _trained_on_x(case) or not _still_finite(doubled, x):
+    if not case.uses_running or _trained_on_x(case) or "residual" in arrays or not _still_finite(doubled, x):
         return None
     forward = replace(case, outputs=(Output.Y,))
     given = {name: array for name, array in arrays.items() if name != "grad_y"}
@@ -171,7 +183,7 @@ def _one_group(case: Case, arrays: Arrays) -> Trial | None:
     """Group norm with one group, and layer norm over all but the batch axis."""
     ndim = arrays["x"].ndim
     whole = case.method is Method.LAYER and case.params.normalized_ndim == ndim - 1
-    if not (whole or case.method is Method.GROUP):
+    if case.convention.statistics is not None or not (whole or case.method is Method.GROUP):
         return None
     common = Params(eps=case.params.eps, channel_axis=case.params.channel_axis)
     return _without_parameters(
@@ -181,7 +193,7 @@ def _one_group(case: Case, arrays: Arrays) -> Trial | None:
 
 def _own_groups(case: Case, arrays: Arrays) -> Trial | None:
     """Group norm with a group for each channel, and instance norm."""
-    if case.method not in {Method.INSTANCE, Method.GROUP}:
+    if case.convention.statistics is not None or case.method not in {Method.INSTANCE, Method.GROUP}:
         return None
     common = Params(eps=case.params.eps, channel_axis=case.params.channel_axis)
     channels = num_channels(arrays["x"].shape, case.params)

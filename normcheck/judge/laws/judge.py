@@ -21,7 +21,7 @@ from normcheck.judge.case import finished
 from normcheck.judge.distance import Scale, backward_error
 from normcheck.judge.laws.gradients import detached
 from normcheck.judge.laws.relations import OWN, Law, Relation, Run, Sums, Term, Trial, difference
-from normcheck.oracle import Truth, truths_of
+from normcheck.oracle import Truth, statistics_dtype, truths_of
 from normcheck.oracle.reals import Array, Real, high, low
 from normcheck.report import Comparison, Judgement
 from normcheck.verdict import Verdict
@@ -137,7 +137,7 @@ class LawJudge:
             truth,
             dtype=DType.FLOAT64,
             bound=self._bound(relation),
-            unit=self.case.dtype.unit_roundoff,
+            unit=statistics_dtype(self.case).output_roundoff,
         )
         # Of two sides of a relation neither is a dtype's nearest number to the other.
         judgement = replace(judgement, max_rel_diff=None, max_ulp=None)
@@ -177,10 +177,9 @@ class LawJudge:
         return truth, relation.slack(self._rounding)
 
     def _rounding(self, term: Term) -> Array:
-        value = self._truth(term).value
-        dtype = self.case.dtype_of(term.output)
-        rounding = Scale(dtype=dtype, unit=dtype.unit_roundoff).rounding(value)
-        return np.broadcast_to(np.float64(rounding), value.shape)
+        truth = self._truth(term)
+        scale = Scale(dtype=self.case.dtype_of(term.output), unit=statistics_dtype(self.case).output_roundoff)
+        return np.broadcast_to(np.float64(scale.allowance(truth)), truth.value.shape)
 
     def _bound(self, relation: Relation) -> Bound:
         n = max(self._truth(term).n for term in relation.terms)
@@ -215,7 +214,7 @@ class LawJudge:
             gap = np.abs(difference(relation.left.part.value(output), right))
             if (gap > claimed).any():
                 error = np.maximum(gap - rounding, 0.0)
-                beta = backward_error(error, cond, cond2, self.case.dtype.unit_roundoff)
+                beta = backward_error(error, cond, cond2, statistics_dtype(self.case).output_roundoff)
                 found[name] = bool((beta > self._bound(relation).allowed).any())
         if not found:
             return NOTHING
@@ -239,7 +238,9 @@ class LawJudge:
         yield f"ones as the output of its run {term.run!r}", np.ones_like(value)
         unchanged = {
             Output.Y: "x",
+            Output.SUM: "x",
             Output.GRAD_X: "grad_y",
+            Output.GRAD_RESIDUAL: "grad_y",
             Output.RUNNING_MEAN: "running_mean",
             Output.RUNNING_VAR: "running_var",
         }.get(term.output)
