@@ -22,6 +22,7 @@ from normcheck import DType, Method, Output
 from normcheck.judge.array import Bound, judge
 from normcheck.methods import partition_of
 from normcheck.oracle import Inputs, evaluate
+from normcheck.oracle.rule import Rule
 from normcheck.parameters import Params
 
 SHAPE = (8, 64, 128, 128)
@@ -43,7 +44,9 @@ def main() -> None:
     rounds = int(sys.argv[1]) if len(sys.argv) > 1 else ROUNDS
     x = np.random.default_rng(0).standard_normal(SHAPE, dtype=np.float32)
     own = partition_of(Method.GROUP, SHAPE, Params(num_groups=GROUPS))
-    truth = evaluate(Inputs(x=x), [Output.Y], eps=1e-5, partition=own, precise=False)[Output.Y]
+    truth = evaluate(Inputs(x=x), [Output.Y], rule=Rule(eps=1e-5), partition=own, stats=DType.FLOAT32)[
+        Output.Y
+    ]
     y = torch.nn.functional.group_norm(torch.from_numpy(x), GROUPS, eps=1e-5)
     bound = Bound.for_sums_of(truth.n)
     judging = partial(judge, y.numpy(), truth, dtype=DType.FLOAT32, bound=bound, x=x)

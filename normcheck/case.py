@@ -18,6 +18,7 @@ class Method(enum.StrEnum):
     LAYER = "layer"
     INSTANCE = "instance"
     GROUP = "group"
+    RMS = "rms"
 
 
 class Mode(enum.StrEnum):

@@ -29,14 +29,14 @@ class DType(enum.StrEnum):
         return {DType.FLOAT16: 2.0**-11, DType.BFLOAT16: 2.0**-8}.get(self, self.unit_roundoff)
 
     @property
-    def output_tiny(self) -> float:
-        """The number below which a roundoff of the dtype itself is no longer relative: normal/unit roundoff."""
-        return {DType.FLOAT16: 2.0**-3, DType.BFLOAT16: 2.0**-118}.get(self, self.tiny)
-
-    @property
     def tiny(self) -> float:
-        """The number below which a roundoff of the sums' dtype is no longer relative: normal/unit roundoff."""
-        return 2.0**-969 if self is DType.FLOAT64 else 2.0**-102
+        """The number below which a roundoff of the dtype is not relative: its smallest normal one/unit roundoff."""
+        return {
+            DType.FLOAT64: 2.0**-969,
+            DType.FLOAT32: 2.0**-102,
+            DType.FLOAT16: 2.0**-3,
+            DType.BFLOAT16: 2.0**-118,
+        }[self]
 
     @property
     def largest(self) -> float:

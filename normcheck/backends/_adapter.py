@@ -8,19 +8,30 @@ from __future__ import annotations
 
 import contextlib
 import functools
-from typing import Any, Callable, ContextManager, Dict, List, Mapping, NamedTuple, Optional, Tuple
+from typing import (
+    Any,
+    Callable,
+    ContextManager,
+    Dict,
+    List,
+    Mapping,
+    NamedTuple,
+    Optional,
+    Sequence,
+    Tuple,
+)
 
 from normcheck.backends._base import (
     GRADIENTS,
     Backend,
     Differentiated,
     Function,
+    Task,
     as_channel_lists,
     inverse_order,
     is_regular,
 )
 
-NAMES = ("batch", "layer", "instance", "group")
 FIRST = dict.fromkeys(("batch", "instance", "group"), 1)  # the axis that channels are moved to, by method
 STATE = ("running_mean", "running_var")
 LAST = dict.fromkeys(FIRST, -1)
@@ -43,7 +54,7 @@ class Params(NamedTuple):
 
 
 class Adapter(Backend):
-    """A backend whose functions are its methods ``batch_norm``, ``layer_norm``, ``instance_norm``, ``group_norm``.
+    """A backend whose functions are its methods ``batch_norm``, ``layer_norm``, ``rms_norm`` and so on.
 
     Each is called as ``(x, weight, bias, params)`` and returns y, or ``(y, running_mean, running_var)``; y alone
     where it updates running statistics in place or leaves them. A subclass that has METHODS of its class offers
@@ -51,13 +62,21 @@ class Adapter(Backend):
     """
 
     CHANNELS: Mapping[str, int] = {}  # the axis that channels are moved to, by method; elsewhere they stay
+    NO_BIAS: Tuple[str, ...] = ()  # the methods whose layers add none
     WIDE_STATE = False  # True: half-precision running statistics come as float32, and are rounded at the end
 
     @functools.cached_property
     def METHODS(self) -> Mapping[str, Function]:  # type: ignore[override] # noqa: N802 (the name in Backend)
-        """The canonical function of each norm that the adapter has a method for."""
-        own = {name: getattr(self, f"{name}_norm", None) for name in NAMES}
+        """The canonical function of each norm that the adapter has a method for, ``NAME_norm``."""
+        names = [name[: -len("_norm")] for name in dir(type(self)) if name.endswith("_norm")]
+        own = {name: getattr(self, f"{name}_norm") for name in names if not name.startswith("_")}
         return {name: Canonical(self, name, norm) for name, norm in own.items() if norm is not None}
+
+    def unsupported(self, task: Task, shape: Tuple[int, ...]) -> Optional[str]:
+        """What the library does not offer; a bias where its norm has none."""
+        if task.method in self.NO_BIAS and "bias" in task.arrays:
+            return f"its {task.method} norm has no bias"
+        return super().unsupported(task, shape)
 
     def takes(self, groups: List[List[int]]) -> bool:
         """True if one call of ``group_norm`` computes these ``groups``."""
@@ -98,16 +117,44 @@ class Canonical:
         x: Any,
         weight: Any,
         bias: Any,
+        residual: Any = None,
         *,
         channel_axis: int = 1,
+        normalized_axes: Optional[List[int]] = None,
         **others: Any,
     ) -> Any:
+        whole = x if residual is None else self.adapter.add(x, residual)
         axis = self.adapter.CHANNELS.get(self.name, channel_axis)
-        moved = self.moved(x, channel_axis, axis)
+        axes = Axes(self.adapter, channel_axis, axis, normalized_axes or ())
+        if normalized_axes:
+            others["normalized_ndim"] = len(normalized_axes)
+        arranged = axes.arranged(whole)
+        plain = others.get("normalized_ndim", 1)  # axes that a parameter has, if it is not of each sample
+        if all(p is None or p.ndim == plain for p in (weight, bias)):
+            y, *state = self._normalized(arranged, weight, bias, axis, others)
+        else:
+            y, *state = self._by_sample(arranged, weight, bias, axis, others)
+        more = [] if residual is None else [whole]
+        y = axes.restored(y)
+        return (y, *more, *state) if more or state else y
+
+    def _normalized(
+        self, x: Any, weight: Any, bias: Any, axis: int, others: Dict[str, Any]
+    ) -> Tuple[Any, ...]:
         compute = self._in_groups if self.name == "group" else self._with_state
-        y, *state = compute(moved, weight, bias, axis, others)
-        y = self.moved(y, axis, channel_axis)
-        return (y, *state) if state else y
+        return compute(x, weight, bias, axis, others)
+
+    def _by_sample(
+        self, x: Any, weight: Any, bias: Any, axis: int, others: Dict[str, Any]
+    ) -> Tuple[Any, ...]:
+        """Weight and bias of each sample, which no library takes: applied after the norm, and rounded once."""
+        y, *state = self._normalized(self.adapter.wide(x), None, None, axis, others)
+        last = others.get("normalized_ndim")
+        if weight is not None:
+            y = y * along(self.adapter.wide(weight), y, axis, last)
+        if bias is not None:
+            y = y + along(self.adapter.wide(bias), y, axis, last)
+        return (self.adapter.cast(y, x), *state)
 
     def _in_groups(
         self, x: Any, weight: Any, bias: Any, axis: int, others: Dict[str, Any]
@@ -138,9 +185,40 @@ class Canonical:
             after = [self.adapter.cast(new, old) for new, old in zip(after, state.values())]
         return (y, *after)
 
-    def moved(self, array: Any, source: int, target: int) -> Any:
-        """``array`` with the axis where the library, or the caller, wants it."""
-        return array if source == target else self.adapter.moveaxis(array, source, target)
+
+class Axes:
+    """Where the axes of x go for a library: the channels to ``axis``, the ``normalized`` ones to the end."""
+
+    def __init__(self, adapter: Adapter, channel_axis: int, axis: int, normalized: Sequence[int]) -> None:
+        self.adapter = adapter
+        self.moves = [] if channel_axis == axis else [(channel_axis, axis)]
+        # one after another: each leaves a gap that the following ones have moved up into
+        self.moves += [(place - count, -1) for count, place in enumerate(normalized)]
+
+    def arranged(self, array: Any) -> Any:
+        """``array``, which has the axes of x, as the library wants it."""
+        for source, target in self.moves:
+            array = self.adapter.moveaxis(array, source, target)
+        return array
+
+    def restored(self, array: Any) -> Any:
+        """The same backwards."""
+        for source, target in reversed(self.moves):
+            array = self.adapter.moveaxis(array, target, source)
+        return array
+
+
+def along(parameter: Any, x: Any, axis: int, normalized_ndim: Optional[int]) -> Any:
+    """``parameter`` in a shape that broadcasts against x: of the channels in ``axis`` or of the last axes of x.
+
+    It may have an axis for the samples before its own.
+    """
+    own = normalized_ndim or 1
+    samples = parameter.shape[: parameter.ndim - own]
+    sizes = parameter.shape[parameter.ndim - own :]
+    place = x.ndim - own if normalized_ndim else axis % x.ndim
+    lead = [*samples, *[1] * (place - len(samples))]
+    return parameter.reshape(*lead, *sizes, *[1] * (x.ndim - place - own))
 
 
 class Taped(Adapter):
@@ -183,6 +261,8 @@ class LayerFunction:
     The fixture's weight and bias are loaded into the layer's one parameter of that name, and running statistics
     into its state: ``call`` gets them in ``params``, None where there are none that it has to update.
     """
+
+    BRINGS_ITS_OWN = True  # eps, groups and shape
 
     def __init__(self, layer: Any, call: Callable[..., Any]) -> None:
         self.layer, self.call = layer, call

@@ -16,7 +16,7 @@ Tagged = Tuple[str, "np.ndarray[Any, Any]"]  # the dtype's name, and the data
 
 
 Differentiated = Tuple[Any, Optional[Dict[str, Any]], Optional[BaseException]]
-GRADIENTS = ("grad_x", "grad_weight", "grad_bias")
+GRADIENTS = ("grad_x", "grad_weight", "grad_bias", "grad_residual")
 
 
 class Task(NamedTuple):
@@ -31,6 +31,8 @@ class Task(NamedTuple):
     params: Dict[str, Any]
     outputs: List[str]
     parameter_dtype: Optional[str] = None  # of weight, bias and running statistics, where it is not dtype
+    convention: Mapping[str, Any] = {}  # what is not PyTorch's
+    arrays: Tuple[str, ...] = ("x",)  # those that the case has
 
     @property
     def tracks(self) -> bool:
@@ -113,6 +115,10 @@ class Backend:
     def concatenate(self, arrays: List[Any], axis: int) -> Any:
         """``arrays`` one after another along ``axis``."""
         return self.ARRAYS.concatenate(arrays, axis=axis)
+
+    def add(self, a: Any, b: Any) -> Any:
+        """The sum of two arrays of one dtype, rounded to it."""
+        return a + b
 
     def wide(self, array: Any) -> Any:
         """``array``, in float32 if it is of half precision."""

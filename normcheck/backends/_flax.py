@@ -20,6 +20,7 @@ class Flax(JaxLibrary):
 
     LIBRARY = flax
     CHANNELS: Mapping[str, int] = {"group": -1}
+    NO_BIAS = ("rms",)
 
     def __init__(self, options: Mapping[str, str], device: str = "cpu") -> None:
         """Every method gets the option."""
@@ -41,6 +42,12 @@ class Flax(JaxLibrary):
             "use_bias": bias is not None,
             "use_fast_variance": self.fast,
         }
+
+    def without_bias(self, x: Array, weight: Parameter, eps: float) -> Dict[str, Any]:
+        """What a layer takes that has none."""
+        options = self.settings(x, weight, None, eps)
+        del options["use_bias"]
+        return options
 
 
 def over_last(normalized_ndim: int) -> Dict[str, Any]:

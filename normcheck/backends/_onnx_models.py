@@ -69,6 +69,7 @@ class Onnx(NumPyArrays):
 
     DIFFERENTIATES = False
     TRACKED = ("batch",)
+    NO_BIAS = ("rms",)
 
     def __init__(self, options: Mapping[str, str], device: str = "cpu") -> None:
         """``[opset=18]`` has the GroupNormalization with scale and bias for each group, 21 for each channel."""
@@ -128,6 +129,23 @@ class Onnx(NumPyArrays):
         attributes = {"epsilon": params.eps, "axis": -last, "stash_type": TensorProto.FLOAT}
         shape = x.shape[x.ndim - last :]
         return self._normalized("LayerNormalization", x, weight, bias, {}, attributes, shape)[0]
+
+    def rms_norm(self, x: Array, weight: Parameter, bias: Parameter, params: Params) -> Array:
+        """RMSNormalization-23, whose statistics are float32 by its stash_type."""
+        return self._scaled("RMSNormalization", x, weight, params, max(self.opset, 23))
+
+    def _scaled(self, operator: str, x: Array, weight: Parameter, params: Params, opset: int) -> Array:
+        """An operator that has a scale and no bias, over the last axes."""
+        last = params.normalized_ndim
+        stash = TensorProto.DOUBLE if x.dtype == np.float64 else TensorProto.FLOAT
+        attributes = {"epsilon": params.eps, "axis": -last, "stash_type": stash}
+        feeds, constants = {"x": x}, {}
+        if weight is None:
+            constants["weight"] = np.ones(x.shape[x.ndim - last :], x.dtype)
+        else:
+            feeds["weight"] = weight
+        node = Node(operator, ["x", "weight"], ["y"], attributes)
+        return self.run(model([node], feeds, constants, {"y": x}, opset), feeds)[0]
 
     def instance_norm(self, x: Array, weight: Parameter, bias: Parameter, params: Params) -> Array:
         """InstanceNormalization-6."""

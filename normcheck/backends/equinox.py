@@ -112,6 +112,13 @@ class Equinox(JaxLibrary):
         layer = eqx.nn.LayerNorm(x.shape[leading:], eps=params.eps, **affine, dtype=x.dtype)
         return _mapped(_with(layer, weight, bias, x.dtype), leading)(x)
 
+    def rms_norm(self, x: Array, weight: Parameter, bias: Parameter, params: Params) -> Array:
+        """``equinox.nn.RMSNorm``, for each of the leading axes under a jax.vmap."""
+        leading = x.ndim - params.normalized_ndim
+        affine = {"use_weight": weight is not None, "use_bias": bias is not None}
+        layer = eqx.nn.RMSNorm(x.shape[leading:], eps=params.eps, **affine, dtype=x.dtype)
+        return _mapped(_with(layer, weight, bias, x.dtype), leading)(x)
+
     def group_norm(self, x: Array, weight: Parameter, bias: Parameter, params: Params) -> Array:
         """``equinox.nn.GroupNorm``."""
         how = {"eps": params.eps, "channelwise_affine": weight is not None or bias is not None}

@@ -35,6 +35,11 @@ class FlaxLinen(Flax):
         """``flax.linen.LayerNorm`` over the last axes."""
         return self._applied(linen.LayerNorm, x, weight, bias, params, over_last(params.normalized_ndim))
 
+    def rms_norm(self, x: Array, weight: Parameter, bias: Parameter, params: Params) -> Array:
+        """``flax.linen.RMSNorm`` over the last axes."""
+        how = {**over_last(params.normalized_ndim), **self.without_bias(x, weight, params.eps)}
+        return linen.RMSNorm(**how).apply({"params": _parameters(weight, bias)}, x)
+
     def instance_norm(self, x: Array, weight: Parameter, bias: Parameter, params: Params) -> Array:
         """``flax.linen.InstanceNorm``, which takes the channels' axis."""
         options = {"feature_axes": params.channel_axis}

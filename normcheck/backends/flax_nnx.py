@@ -39,6 +39,12 @@ class FlaxNNX(Flax):
         features = math.prod(x.shape[x.ndim - params.normalized_ndim :])
         return nnx.LayerNorm(features, **over_last(params.normalized_ndim), **options)(x)
 
+    def rms_norm(self, x: Array, weight: Parameter, bias: Parameter, params: Params) -> Array:
+        """``flax.nnx.RMSNorm`` over the last axes."""
+        options = self.without_bias(x, weight, params.eps)
+        features = math.prod(x.shape[x.ndim - params.normalized_ndim :])
+        return nnx.RMSNorm(features, **over_last(params.normalized_ndim), **options)(x)
+
     def instance_norm(self, x: Array, weight: Parameter, bias: Parameter, params: Params) -> Array:
         """``flax.nnx.InstanceNorm``, which takes the channels' axis."""
         axis, options = params.channel_axis, self.settings(x, weight, bias, params.eps)

@@ -53,6 +53,7 @@ class Haiku(JaxLibrary):
 
     LIBRARY = hk
     CHANNELS: Mapping[str, int] = {}
+    NO_BIAS = ("rms",)
     WIDE_STATE = False
 
     def not_offered(self, task: Task) -> Optional[str]:
@@ -85,6 +86,15 @@ class Haiku(JaxLibrary):
         leading = (1,) * (x.ndim - last) if last > 1 else ()
         options = {"axis": axes, "eps": params.eps, "use_fast_variance": False, "param_axis": axes}
         return _Call(weight, bias, leading + x.shape[x.ndim - last :])(hk.LayerNorm, x, options)[0]
+
+    def rms_norm(self, x: Array, weight: Parameter, bias: Parameter, params: Params) -> Array:
+        """``haiku.RMSNorm`` over the last axes."""
+        last = params.normalized_ndim
+        axes = tuple(range(-last, 0))
+        leading = (1,) * (x.ndim - last) if last > 1 else ()
+        call = _Call(weight, bias, leading + x.shape[x.ndim - last :])
+        call.affine.pop("create_offset")
+        return call(hk.RMSNorm, x, {"axis": axes, "eps": params.eps, "param_axis": axes})[0]
 
     def instance_norm(self, x: Array, weight: Parameter, bias: Parameter, params: Params) -> Array:
         """``haiku.InstanceNorm``."""

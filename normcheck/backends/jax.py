@@ -71,6 +71,11 @@ def _standardize(rows: Array, eps: Any) -> Array:
     return deviation / jnp.sqrt(var + eps)
 
 
+def _divide(rows: Array, eps: Any) -> Array:
+    """Rows with root mean square 1."""
+    return rows / jnp.sqrt(jnp.square(rows).mean(axis=-1, keepdims=True) + eps)
+
+
 def wide(array: Array) -> Array:
     """Half precision in float32, in which statistics belong."""
     return array.astype(jnp.float32) if array.dtype.itemsize == 2 else array
@@ -155,6 +160,14 @@ class Jax(Adapter):
             raise NotAnArrayError(f"is a {type(value).__name__}, not a jax.Array")
         return named(np.asarray(value))
 
+    def add(self, a: Array, b: Array) -> Array:
+        """Rounded to the dtype: under jit XLA would keep the digits of a wider sum."""
+        total = a + b
+        if total.dtype.itemsize > 2:
+            return total
+        info = jnp.finfo(total.dtype)  # type: ignore[no-untyped-call]
+        return jax.lax.reduce_precision(total, info.nexp, info.nmant)
+
     def take(self, array: Array, indices: List[int], axis: int) -> Array:
         """By an array of indices: JAX takes no list."""
         return array[(slice(None),) * (axis % array.ndim) + (np.array(indices),)]
@@ -209,8 +222,21 @@ class Jax(Adapter):
 
     def layer_norm(self, x: Array, weight: Parameter, bias: Parameter, params: Params) -> Array:
         """Normalize each sample over its last axes."""
-        rows = flattened(wide(x), x.ndim - params.normalized_ndim)
-        y = _standardize(rows, params.eps).reshape(x.shape)
+        return self._over_last_axes(_standardize, x, weight, bias, params)
+
+    def rms_norm(self, x: Array, weight: Parameter, bias: Parameter, params: Params) -> Array:
+        """Divide each sample by the root mean square over its last axes."""
+        return self._over_last_axes(_divide, x, weight, bias, params)
+
+    def _over_last_axes(
+        self,
+        of_rows: Callable[[Array, Any], Array],
+        x: Array,
+        weight: Parameter,
+        bias: Parameter,
+        params: Params,
+    ) -> Array:
+        y = of_rows(flattened(wide(x), x.ndim - params.normalized_ndim), params.eps).reshape(x.shape)
         y = y if weight is None else y * wide(weight)
         y = y if bias is None else y + wide(bias)
         return y.astype(x.dtype)

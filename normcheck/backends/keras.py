@@ -26,7 +26,7 @@ FRAMEWORKS = {
     "numpy": "numpy:NumPy",
     "tensorflow": "tensorflow:TensorFlow",
 }
-NEUTRAL = {"gamma": 1.0, "beta": 0.0}
+NEUTRAL = {"gamma": 1.0, "scale": 1.0, "beta": 0.0}
 
 
 def _stateless(
@@ -102,6 +102,7 @@ class Keras(Adapter):
     """Keras's layers on the framework that ``[backend=…]`` names."""
 
     TRACKED = ("batch",)
+    NO_BIAS = ("rms",)
 
     def __init__(self, options: Mapping[str, str], device: str = "cpu") -> None:
         """Keras reads KERAS_BACKEND once, when it is imported."""
@@ -155,6 +156,19 @@ class Keras(Adapter):
         with self._keras.device(self.device):
             return self._framework.differentiate(*call)
 
+    def wide(self, array: Array) -> Array:
+        """In float32 if it is of half precision."""
+        half = self._keras.backend.standardize_dtype(array.dtype) in ("float16", "bfloat16")
+        return self._keras.ops.cast(array, "float32") if half else array
+
+    def cast(self, array: Array, like: Array) -> Array:
+        """In the dtype of ``like``."""
+        return self._keras.ops.cast(array, like.dtype)
+
+    def moveaxis(self, array: Array, source: int, target: int) -> Array:
+        """keras.ops.moveaxis."""
+        return self._keras.ops.moveaxis(array, source, target)
+
     def take(self, array: Array, indices: List[int], axis: int) -> Array:
         """keras.ops.take."""
         return self._keras.ops.take(array, np.array(indices), axis=axis)
@@ -186,6 +200,16 @@ class Keras(Adapter):
         """``keras.layers.LayerNormalization``."""
         how = {"axis": list(range(x.ndim - params.normalized_ndim, x.ndim)), "epsilon": params.eps}
         return self._affine(self._keras.layers.LayerNormalization, x, weight, bias, **how)
+
+    def rms_norm(self, x: Array, weight: Parameter, bias: Parameter, params: Params) -> Array:
+        """``keras.layers.RMSNormalization``, which always has a scale."""
+        layer = self._keras.layers.RMSNormalization(
+            axis=list(range(x.ndim - params.normalized_ndim, x.ndim)),
+            epsilon=params.eps,
+            dtype=self._policy(x, x.dtype if weight is None else weight.dtype),
+        )
+        layer.build(tuple(x.shape))
+        return _stateless(self._keras, layer, x, {"scale": weight})[0]
 
     def instance_norm(self, x: Array, weight: Parameter, bias: Parameter, params: Params) -> Array:
         """``keras.layers.GroupNormalization`` with groups=-1, which is Keras's instance norm."""

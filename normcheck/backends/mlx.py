@@ -43,6 +43,7 @@ class Mlx(Adapter):
     ARRAYS = mx
     CHANNELS = LAST
     TRACKED = ("batch",)
+    NO_BIAS = ("rms",)
 
     def __init__(self, options: Mapping[str, str], device: str = "cpu") -> None:
         """``cpu`` or ``gpu``."""
@@ -96,6 +97,10 @@ class Mlx(Adapter):
             return "bfloat16", np.array(value.view(mx.uint16))
         return named_array(np.array(value))
 
+    def wide(self, array: Array) -> Array:
+        """In float32 if it is of half precision."""
+        return array.astype(mx.float32) if array.dtype.size == 2 else array
+
     def take(self, array: Array, indices: List[int], axis: int) -> Array:
         """By an array of indices: MLX takes no list."""
         return array[(slice(None),) * (axis % array.ndim) + (mx.array(indices),)]
@@ -136,6 +141,13 @@ class Mlx(Adapter):
         layer = nn.LayerNorm(rows.shape[-1], eps=params.eps, affine=True, bias=True)
         weight, bias = (None if p is None else p.reshape(-1) for p in (weight, bias))
         return _with_parameters(layer, weight, bias, x)(rows).reshape(x.shape)
+
+    def rms_norm(self, x: Array, weight: Parameter, bias: Parameter, params: Params) -> Array:
+        """``mlx.nn.RMSNorm``, which normalizes one axis: several are brought into one before."""
+        rows = mx.flatten(x, x.ndim - params.normalized_ndim, -1)
+        layer = nn.RMSNorm(rows.shape[-1], eps=params.eps)
+        layer.weight = mx.ones(rows.shape[-1:], x.dtype) if weight is None else weight.reshape(-1)
+        return layer(rows).reshape(x.shape)
 
     def instance_norm(self, x: Array, weight: Parameter, bias: Parameter, params: Params) -> Array:
         """``mlx.nn.InstanceNorm``."""

@@ -1,4 +1,4 @@
-"""NumPy: the four methods as one would write them by hand, forward and backward.
+"""NumPy: the methods as one would write them by hand, forward and backward.
 
 Every method brings x into rows, one for each statistic set, and back; NumPy adds pairwise along rows that are
 contiguous in memory, and only there. Half precision is computed in float32 and rounded once, at the end. What
@@ -13,7 +13,7 @@ from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Tu
 
 import numpy as np
 
-from normcheck.backends._adapter import FIRST, Adapter, Canonical, Params
+from normcheck.backends._adapter import FIRST, Adapter, Axes, Canonical, Params, along
 from normcheck.backends._base import (
     GRADIENTS,
     Differentiated,
@@ -27,6 +27,7 @@ from normcheck.backends._base import (
 Array = Any  # numpy.ndarray; spelled so that every NumPy from 1.21 on can run this
 Standardized = Tuple[Array, Callable[[Array], Array]]  # x̂, and the gradient of x from that of x̂
 BLOCK = 2**18  # elements
+LAST_AXES = ("layer", "rms")  # the methods that normalize the last axes, or those that are moved there
 
 
 class Rows(NamedTuple):
@@ -48,34 +49,52 @@ def _contiguous(kept: int) -> Callable[[Array], Array]:
     return lambda block: np.ascontiguousarray(flattened(block, kept))
 
 
-def _along(ones: int) -> Callable[[Array], Array]:
-    return lambda parameter: parameter.reshape(-1, *(1,) * ones)
+def _of_channels(x: Array, sizes: Tuple[int, ...]) -> Callable[[Array], Array]:
+    """A parameter of the channels, or of each sample's channels, as it broadcasts; ``sizes`` of the channels' axes."""
+
+    def broadcast(parameter: Array) -> Array:
+        samples = parameter.shape[: parameter.ndim - 1]
+        return parameter.reshape(*samples, *sizes, *(1,) * (x.ndim - 2))
+
+    return broadcast
 
 
 def _batch_rows(x: Array, params: Params) -> Rows:
-    return Rows(lambda a: np.moveaxis(a, 1, 0), _contiguous(1), _along(x.ndim - 1))
+    def broadcast(parameter: Array) -> Array:
+        samples = parameter.shape[: parameter.ndim - 1] or (1,)
+        return np.moveaxis(parameter.reshape(*samples, -1, *(1,) * (x.ndim - 2)), 1, 0)
+
+    return Rows(lambda a: np.moveaxis(a, 1, 0), _contiguous(1), broadcast)
 
 
 def _layer_rows(x: Array, params: Params) -> Rows:
-    if params.normalized_ndim == x.ndim:  # one set
+    kept = x.ndim - params.normalized_ndim
+    if kept == 0:  # one set
         return Rows(lambda a: a[None], lambda block: flattened(block, 1), lambda p: p)
-    return Rows(lambda a: a, lambda block: flattened(block, x.ndim - params.normalized_ndim), lambda p: p)
+    own = params.normalized_ndim
+    return Rows(
+        lambda a: a,
+        lambda block: flattened(block, kept),
+        lambda parameter: parameter if parameter.ndim == own else along(parameter, x, 0, own),
+    )
 
 
 def _instance_rows(x: Array, params: Params) -> Rows:
-    return Rows(lambda a: a, _contiguous(2), _along(x.ndim - 2))
+    return Rows(lambda a: a, _contiguous(2), _of_channels(x, x.shape[1:2]))
 
 
 def _group_rows(x: Array, params: Params) -> Rows:
     sizes = (len(params.groups), len(params.groups[0]))
-    return Rows(
-        lambda a: a.reshape(a.shape[0], *sizes, *a.shape[2:]),
-        _contiguous(2),
-        lambda p: p.reshape(*sizes, *(1,) * (x.ndim - 2)),
-    )
+    return Rows(lambda a: a.reshape(a.shape[0], *sizes, *a.shape[2:]), _contiguous(2), _of_channels(x, sizes))
 
 
-ROWS = {"batch": _batch_rows, "layer": _layer_rows, "instance": _instance_rows, "group": _group_rows}
+ROWS = {
+    "batch": _batch_rows,
+    "layer": _layer_rows,
+    "rms": _layer_rows,
+    "instance": _instance_rows,
+    "group": _group_rows,
+}
 
 
 def _blocks(array: Array) -> Iterator[slice]:
@@ -95,11 +114,13 @@ class _Norm:
     def __init__(self, name: str, x: Array, weight: Optional[Array], bias: Optional[Array], params: Params):
         running = params.running_mean is not None and not params.training
         self.layout = ROWS["instance" if running else name](x, params)
-        self.eps, self.layer = params.eps, name == "layer"
+        self.eps, self.normalized_ndim = params.eps, params.normalized_ndim if name in LAST_AXES else 0
         self.weight, self.bias = (
             None if p is None else self.layout.parameter(wide(p)) for p in (weight, bias)
         )
-        self.standardize: Callable[[Array], Standardized] = self._standardize
+        self.standardize: Callable[[Array], Standardized] = (
+            self._divide if name == "rms" else self._standardize
+        )
         if running:
             self.standardize = self._with_running
             mean, var = (self.layout.parameter(wide(a)) for a in (params.running_mean, params.running_var))
@@ -118,6 +139,18 @@ class _Norm:
             h = self.layout.rows(h)
             centred = h - h.mean(axis=-1, keepdims=True)
             return (root * (centred - x_hat * (h * x_hat).mean(axis=-1, keepdims=True))).reshape(block.shape)
+
+        return x_hat.reshape(block.shape), backward
+
+    def _divide(self, block: Array) -> Standardized:
+        """Root mean square 1: the same without any mean; dx = r·(h - x̂·mean(h·x̂))."""
+        rows = self.layout.rows(block)
+        root = 1 / np.sqrt(np.square(rows).mean(axis=-1, keepdims=True) + self.eps)
+        x_hat = rows * root
+
+        def backward(h: Array) -> Array:
+            h = self.layout.rows(h)
+            return (root * (h - x_hat * (h * x_hat).mean(axis=-1, keepdims=True))).reshape(block.shape)
 
         return x_hat.reshape(block.shape), backward
 
@@ -148,7 +181,13 @@ class _Norm:
         """The sums of ``array`` over all that ``parameter`` broadcasts over: rows of one axis, so pairwise."""
         if parameter is None:
             return None
-        first = array.reshape(-1, parameter.size).T if self.layer else np.moveaxis(array, 1, 0)
+        own = self.normalized_ndim or 1
+        if parameter.ndim > own:  # each sample has its own
+            count = parameter.size // len(array)
+            rows = array.reshape(len(array), -1, count).swapaxes(1, 2) if self.normalized_ndim else array
+            first = rows.reshape(parameter.size, -1)
+        else:
+            first = array.reshape(-1, parameter.size).T if self.normalized_ndim else np.moveaxis(array, 1, 0)
         sums = [
             np.ascontiguousarray(flattened(wide(first[piece]), 1)).sum(axis=-1) for piece in _blocks(first)
         ]
@@ -195,14 +234,18 @@ class NumPy(NumPyArrays):
 
     def differentiate(self, *call: Any) -> Differentiated:
         """The gradients of the functions of this module; NumPy itself cannot differentiate a user's."""
-        function, static, (x, weight, bias), named, grad_y = call
-        returned = function(x, weight, bias, **named, **static)
+        function, static, (x, weight, bias, *residual), named, grad_y = call
+        returned = function(x, weight, bias, *residual, **named, **static)
         if not (isinstance(function, Canonical) and function.adapter is self):
             return returned, None, None
         others = {**static, **named}
-        axis = others.pop("channel_axis", 1)
+        channel_axis = others.pop("channel_axis", 1)
+        normalized = others.pop("normalized_axes", None) or ()
+        others.update({"normalized_ndim": len(normalized)} if normalized else {})
+        axes = Axes(self, channel_axis, self.CHANNELS.get(function.name, channel_axis), normalized)
+        whole, grads = axes.arranged(self.add(x, *residual) if residual else x), axes.arranged(grad_y)
         num_groups, groups = others.pop("num_groups", None), others.pop("groups", None)
-        lists = as_channel_lists(num_groups, groups, x.shape[axis]) if function.name == "group" else [[0]]
+        lists = as_channel_lists(num_groups, groups, whole.shape[1]) if function.name == "group" else [[0]]
 
         def backward(groups: List[List[int]], *arrays: Array) -> Tuple[Any, ...]:
             x, weight, bias, grad_y = arrays
@@ -210,9 +253,9 @@ class NumPy(NumPyArrays):
             grad_x, product = norm.backward(x, grad_y)
             return grad_x, norm.summed(product, weight), norm.summed(grad_y, bias)
 
-        x, grad_y = (function.moved(array, axis, 1) for array in (x, grad_y))
-        grad_x, *of_parameters = self.by_group(backward, lists, 1, x, weight, bias, grad_y)
-        found = dict(zip(GRADIENTS, (function.moved(grad_x, 1, axis), *of_parameters)))
+        grad_x, *of_parameters = self.by_group(backward, lists, 1, whole, weight, bias, grads)
+        grad_x = axes.restored(grad_x)
+        found = dict(zip(GRADIENTS, (grad_x, *of_parameters, *([grad_x.copy()] if residual else []))))
         return returned, {name: gradient for name, gradient in found.items() if gradient is not None}, None
 
     def batch_norm(self, x: Array, weight: Optional[Array], bias: Optional[Array], params: Params) -> Any:
@@ -222,6 +265,10 @@ class NumPy(NumPyArrays):
     def layer_norm(self, x: Array, weight: Optional[Array], bias: Optional[Array], params: Params) -> Array:
         """Normalize each sample over its last axes."""
         return _Norm("layer", x, weight, bias, params).forward(x)
+
+    def rms_norm(self, x: Array, weight: Optional[Array], bias: Optional[Array], params: Params) -> Array:
+        """Divide each sample by the root mean square over its last axes."""
+        return _Norm("rms", x, weight, bias, params).forward(x)
 
     def instance_norm(self, x: Array, weight: Optional[Array], bias: Optional[Array], params: Params) -> Any:
         """Normalize each channel of each sample, or with running statistics if there are any."""

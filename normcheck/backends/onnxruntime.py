@@ -12,8 +12,9 @@ import onnx
 import onnxruntime as ort
 from onnx import TensorProto
 
+from normcheck.backends._adapter import Params
 from normcheck.backends._base import Task, UnavailableError
-from normcheck.backends._onnx_models import Array, Node, Onnx, model
+from normcheck.backends._onnx_models import Array, Node, Onnx, Parameter, model
 
 
 class OnnxRuntime(Onnx):
@@ -67,9 +68,13 @@ class OnnxRuntime(Onnx):
             return super().expected_error(task, shape)
         if task.method == "instance" and task.dtype == "float64":
             return "onnxruntime's InstanceNormalization has no float64 on the CPU"
-        if task.method != "layer" and task.dtype == "bfloat16":
+        if task.method not in ("layer", "rms") and task.dtype == "bfloat16":
             return f"onnxruntime's {task.method} norm has no bfloat16 on the CPU"
         return super().expected_error(task, shape)
+
+    def rms_norm(self, x: Array, weight: Parameter, bias: Parameter, params: Params) -> Array:
+        """SimplifiedLayerNormalization, onnxruntime's own operator, into which it fuses what exporters write."""
+        return self._scaled("SimplifiedLayerNormalization", x, weight, params, self.opset)
 
     def run(self, content: bytes, feeds: Dict[str, Array]) -> List[Array]:
         """The outputs of a serialized model."""

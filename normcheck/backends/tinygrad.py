@@ -15,7 +15,7 @@ from tinygrad.helpers import DEV, Context
 from tinygrad.tensor import Tensor
 
 from normcheck.backends._adapter import FIRST, Params, Taped
-from normcheck.backends._base import NotAnArrayError, Tagged, Task, UnavailableError, named
+from normcheck.backends._base import NotAnArrayError, Tagged, Task, UnavailableError, flattened, named
 
 Array = Any  # tinygrad.Tensor
 Parameter = Optional[Array]
@@ -36,6 +36,7 @@ class Tinygrad(Taped):
 
     CHANNELS = FIRST
     TRACKED = ("batch",)
+    NO_BIAS = ("rms",)
 
     def __init__(self, options: Mapping[str, str], device: str = "cpu") -> None:
         """Make the device the default, as layers make tensors too, and compute something on it."""
@@ -80,6 +81,14 @@ class Tinygrad(Taped):
             return "bfloat16", value.bitcast(dtypes.uint16).numpy()
         return named(value.numpy())
 
+    def wide(self, array: Array) -> Array:
+        """In float32 if it is of half precision."""
+        return array.float() if array.dtype.itemsize == 2 else array
+
+    def cast(self, array: Array, like: Array) -> Array:
+        """In the dtype of ``like``."""
+        return array.cast(like.dtype)
+
     def moveaxis(self, array: Array, source: int, target: int) -> Array:
         """A view."""
         axes = list(range(array.ndim))
@@ -112,6 +121,13 @@ class Tinygrad(Taped):
         shape = x.shape[x.ndim - params.normalized_ndim :]
         layer = nn.LayerNorm(shape, eps=params.eps, elementwise_affine=True)
         return _with_parameters(layer, weight, bias, x)(x)
+
+    def rms_norm(self, x: Array, weight: Parameter, bias: Parameter, params: Params) -> Array:
+        """``tinygrad.nn.RMSNorm``, which normalizes one axis: several are brought into one before."""
+        rows = flattened(x, x.ndim - params.normalized_ndim)
+        layer = nn.RMSNorm(rows.shape[-1], eps=params.eps, elementwise_affine=weight is not None)
+        layer.weight = None if weight is None else weight.reshape(-1)
+        return layer(rows).reshape(x.shape)
 
     def instance_norm(self, x: Array, weight: Parameter, bias: Parameter, params: Params) -> Array:
         """``tinygrad.nn.InstanceNorm``."""

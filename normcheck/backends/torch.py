@@ -26,6 +26,8 @@ Parameter = Optional[Tensor]
 class _ModuleFunction:
     """A torch.nn.Module called like a function; its eps, groups and momentum are its own."""
 
+    BRINGS_ITS_OWN = True
+
     def __init__(self, module: torch.nn.Module) -> None:
         self.module = module
 
@@ -84,6 +86,7 @@ class Torch(Taped):
     """PyTorch's tensors, run eagerly, and autograd; the functions of torch.nn.functional."""
 
     CHANNELS = FIRST
+    NO_BIAS = ("rms",)
 
     def __init__(self, options: Mapping[str, str], device: str = "cpu") -> None:
         """One thread, so that sums do not depend on the number of cores; no TF32; deterministic kernels."""
@@ -159,6 +162,14 @@ class Torch(Taped):
         """A torch.nn.Module as a function of the parameters that it holds; anything else is what it is."""
         return _ModuleFunction(value) if isinstance(value, torch.nn.Module) else value
 
+    def wide(self, array: Tensor) -> Tensor:
+        """In float32 if it is of half precision."""
+        return array.float() if array.element_size() == 2 else array
+
+    def cast(self, array: Tensor, like: Tensor) -> Tensor:
+        """In the dtype of ``like``."""
+        return array.to(like.dtype)
+
     def moveaxis(self, array: Tensor, source: int, target: int) -> Tensor:
         """A view."""
         return array.movedim(source, target)
@@ -190,6 +201,10 @@ class Torch(Taped):
     def layer_norm(self, x: Tensor, weight: Parameter, bias: Parameter, params: Params) -> Tensor:
         """Over the last axes."""
         return F.layer_norm(x, x.shape[x.ndim - params.normalized_ndim :], weight, bias, params.eps)
+
+    def rms_norm(self, x: Tensor, weight: Parameter, bias: Parameter, params: Params) -> Tensor:
+        """Over the last axes."""
+        return F.rms_norm(x, x.shape[x.ndim - params.normalized_ndim :], weight, params.eps)
 
     def instance_norm(self, x: Tensor, weight: Parameter, bias: Parameter, params: Params) -> Tensor:
         """Updates running statistics in place if it gets them."""

@@ -40,6 +40,8 @@ class _Decomposing(TorchDispatchMode):  # type: ignore[no-untyped-call]
 class TorchDecompositions(Torch):
     """The functions of ``torch``, each operator of normalization decomposed into simpler ones."""
 
+    rms_norm = None  # type: ignore[assignment]  # on the CPU it is made of simple operators as it is
+
     def environment(self) -> Dict[str, Any]:
         """Version and settings."""
         return {**super().environment(), "decompositions": len(get_decompositions(OPERATORS))}

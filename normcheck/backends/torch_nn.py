@@ -74,6 +74,13 @@ class TorchModules(Torch):
         )
         return _called(module, x, weight, bias)
 
+    def rms_norm(self, x: Tensor, weight: Parameter, bias: Parameter, params: Params) -> Tensor:
+        """``torch.nn.RMSNorm``."""
+        shape = list(x.shape[x.ndim - params.normalized_ndim :])
+        affine = weight is not None
+        module = nn.RMSNorm(shape, eps=params.eps, elementwise_affine=affine, device=x.device)
+        return _called(module, x, weight, bias)
+
     def instance_norm(self, x: Tensor, weight: Parameter, bias: Parameter, params: Params) -> Tensor:
         """``torch.nn.InstanceNorm1d``, ``2d`` or ``3d``."""
         return _tracking(INSTANCE, x, weight, bias, params)

@@ -108,9 +108,7 @@ def concluded(figures: Figures, actual: Floats, scale: Scale, bound: Bound, x: F
     if figures.misplaced:
         return _misplaced(figures, actual, bound, x)
     if figures.compared == 0:
-        reason = "no finite element to compare"
-        if figures.undecided:
-            reason = "no element that can be decided: the condition is infinite in each"
+        reason = "no element that is finite and can be decided"
         return Judgement(verdict=Verdict.INCONCLUSIVE, total=actual.size, mismatched=0, reason=reason)
     verdict = Verdict.FAIL
     if figures.beta <= bound.allowed:

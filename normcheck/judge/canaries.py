@@ -14,16 +14,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from normcheck.case import Case, Output
-from normcheck.dtype import DType
 from normcheck.judge.array import Bound
 from normcheck.judge.distance import AT_ONCE, Scale
-from normcheck.judge.others import Other, others_of
-from normcheck.methods import Partition, resolved
+from normcheck.judge.others import Other, other_sets
 from normcheck.methods.tiles import Tile
-from normcheck.oracle import Inputs, Truth
-from normcheck.oracle.parameters import Gathered, summand
+from normcheck.oracle import Oracle, Truth
+from normcheck.oracle.parameters import Gathered, reshaped, summand
 from normcheck.oracle.parts import Each, Part
-from normcheck.oracle.reals import Real, high, low, reshaped
+from normcheck.oracle.reals import Real, high, low
 
 Mask = NDArray[np.bool_]
 SAMPLE = 32  # elements of a set that are looked at first: one is enough
@@ -86,18 +84,15 @@ class Canaries:
     def __init__(
         self,
         case: Case,
-        inputs: Inputs,
-        own: Partition,
+        oracle: Oracle,
         bounds: Mapping[Output, Bound],
         scales: Mapping[Output, Scale],
         each: Each = map,
     ) -> None:
-        self.case, self.inputs, self.bounds, self.scales = case, inputs, bounds, scales
-        convention = resolved(case.method, case.dtype, case.convention)
-        self._precise = convention.stats_dtype is DType.FLOAT64
+        self.case, self.oracle, self.bounds, self.scales = case, oracle, bounds, scales
+        self.inputs = oracle.inputs
         self._others = {
-            name: Other(case, inputs, partition, other, each)
-            for name, partition, other in others_of(case, inputs.x.shape, own, convention)
+            name: Other(oracle, sets, each) for name, sets in other_sets(case, oracle.partition, oracle.rule)
         }
         self._has_weight = Output.GRAD_WEIGHT in case.outputs
 
@@ -120,7 +115,7 @@ class Canaries:
         for number in np.flatnonzero(~(differs & beyond_loose).all(axis=1)):
             for mask, found in zip(masks, self._compared(output, [makers[number](tile)], truth), strict=True):
                 mask[number] |= found[0].any(axis=1)
-        return self._looked(names, truth.decidable.sum(axis=1), masks)
+        return self._looked(names, decidable(truth).sum(axis=1), masks)
 
     @staticmethod
     def _looked(names: tuple[str, ...], finite: NDArray[np.intp], masks: Sequence[Mask]) -> Look:
@@ -131,15 +126,19 @@ class Canaries:
         """What the other methods' gradients of the weight are to be added to."""
         if not self._has_weight:
             return {}
-        shape = self.inputs.shape_of(Output.GRAD_WEIGHT)
-        return {name: Gathered(shape, precise=self._precise, conditions=False) for name in self._others}
+        shape = self.oracle.parameter_of(Output.GRAD_WEIGHT).shape
+        precise = self.oracle.precise
+        return {name: Gathered(shape, precise=precise, conditions=False) for name in self._others}
 
     def add(self, tile: Tile, sums: Mapping[str, Gathered]) -> None:
         """Add what a tile contributes."""
+        if not sums:
+            return
+        axes = self.inputs.axes_of(self.oracle.parameter_of(Output.GRAD_WEIGHT))
         with np.errstate(all="ignore"):
             for name, gathered in sums.items():
                 product = self._others[name].value(Output.GRAD_WEIGHT, tile)
-                gathered.add(summand(tile, self.inputs.summed_axes(Output.GRAD_WEIGHT), product))
+                gathered.add(summand(tile, axes, product))
 
     def looks_at_whole(self, output: Output, truth: Truth, sums: Mapping[str, Gathered]) -> Iterator[Look]:
         """A parameter's gradient or a running statistic, of which each element is a set, some elements at a time."""
@@ -159,16 +158,15 @@ class Canaries:
             part = flat.at(some)
             with np.errstate(all="ignore"):
                 masks = self._compared(output, [value[some] for value in values], part)
-            yield self._looked(tuple(canaries), part.decidable.astype(np.intp), masks)
+            yield self._looked(tuple(canaries), decidable(part).astype(np.intp), masks)
 
     def _of(self, output: Output) -> Iterator[tuple[str, Callable[[Tile], Real]]]:
         """The canaries of an output of the shape of x, each as what gives a tile of it."""
         yield "all-zero output", lambda tile: np.zeros(tile.size)
         if output is Output.SUM:
-            yield "x alone", lambda tile: self.inputs.addends_of(tile)[0]
-            yield "the residual alone", lambda tile: self.inputs.addends_of(tile)[1]
+            yield "x without the residual", lambda tile: tile.cut(self.inputs.x).astype(np.float64)
             return
-        yield "its input unchanged", self.inputs.x_of if output is Output.Y else self.inputs.grad_y_of
+        yield "its input unchanged", self.inputs.grad_y_of if output.is_gradient else self.inputs.x_of
         for name, other in self._others.items():
             yield name, lambda tile, other=other: other.value(output, tile)  # type: ignore[misc]
 
@@ -182,13 +180,18 @@ class Canaries:
             difference += np.stack(tails) - truth.tail
         np.abs(difference, out=difference)
         bound = self.bounds[output]
-        beta = self.scales[output].beta(difference, truth)
+        beta = self.scales[output].beta(difference, truth.value, truth.cond, truth.cond2, truth.forgiven)
         differs = np.asarray(difference > CLAIM * truth.claimed_error())
         return (
             differs,
             differs & np.asarray(beta > bound.allowed),
             differs & np.asarray(beta > max(bound.allowed, bound.loose)),
         )
+
+
+def decidable(truth: Truth) -> Mask:
+    """The elements that a result can be right or wrong in: finite ones, with a finite condition."""
+    return np.asarray(np.isfinite(truth.value) & (truth.cond != np.inf))
 
 
 def power(looks: Iterable[Look]) -> Power:

@@ -18,7 +18,7 @@ from normcheck.judge.canaries import Power
 from normcheck.judge.distance import Scale, max_abs_difference
 from normcheck.judge.traversal import Candidate, Traversal
 from normcheck.options import Options
-from normcheck.oracle import oracle_of, statistics_dtype
+from normcheck.oracle import oracle_of
 from normcheck.report import EXPECTED, Comparison, Judgement, Pair
 from normcheck.verdict import Verdict
 
@@ -52,7 +52,7 @@ class CaseJudge:
         self._stated = [each for each in stated if each.output in case.outputs]
         self._oracle = oracle_of(case, arrays)
         self._inputs = self._oracle.inputs
-        unit = statistics_dtype(case).output_roundoff
+        unit = self._oracle.stats.output_roundoff
         self._scales = {o: Scale(dtype=case.dtype_of(o), unit=unit) for o in case.outputs}
         self._bounds = {
             output: Bound.for_sums_of(
@@ -174,7 +174,12 @@ class CaseJudge:
         return Comparison(case=self.case, backend=backend, output=output, judgement=judgement, **extra)
 
     def _shape(self, output: Output) -> tuple[int, ...]:
-        return self._inputs.shape_of(output)
+        inputs = self._inputs
+        if output.is_elementwise:
+            return inputs.x.shape
+        if output.is_state and inputs.running_mean is not None:
+            return inputs.running_mean.shape
+        return self._oracle.parameter_of(output).shape
 
     def _x(self, output: Output) -> Floats | None:
         """What illustrates an element of ``output``: the input at its place, where there is one."""

@@ -49,21 +49,19 @@ class Scale:
     unit: float
     half_unit: float = 0.0  # of the last printed decimal
 
-    def rounding(self, value: Array) -> Array | float:
-        """ρ: how far the result may be from ``value`` for having been written down."""
-        if self.dtype.output_roundoff > self.unit and not self.half_unit:
-            return self.dtype.output_roundoff * np.abs(value) + 0.5 * self.dtype.smallest_subnormal
-        return self.half_unit
+    def rounding(self, value: Array, forgiven: Array | None = None) -> Array | float:
+        """ρ: how far the result may be from ``value`` for having been written down, and ``forgiven`` beyond that."""
+        allowed: Array | float = self.half_unit
+        if self.dtype.output_roundoff > self.unit:
+            allowed = self.dtype.output_roundoff * np.abs(value) + 0.5 * self.dtype.smallest_subnormal
+        return allowed if forgiven is None else allowed + forgiven
 
-    def allowance(self, of: Truth | _Elements) -> Array | float:
-        """What a result may be off before it counts: ρ, and what its convention forgives."""
-        rounding = self.rounding(of.value)
-        return rounding if of.forgiven is None else rounding + of.forgiven
-
-    def beta(self, difference: Array, of: Truth | _Elements) -> Array:
+    def beta(
+        self, difference: Array, value: Array, cond: Array, cond2: Array, forgiven: Array | None = None
+    ) -> Array:
         """The backward error of each element that is off by ``difference``; results and canaries alike."""
-        error = np.maximum(difference - self.allowance(of), 0.0)
-        beta = backward_error(error, of.cond, of.cond2, self.unit)
+        error = np.maximum(difference - self.rounding(value, forgiven), 0.0)
+        beta = backward_error(error, cond, cond2, self.unit)
         beta[np.isnan(beta)] = math.inf
         return beta
 
@@ -114,13 +112,12 @@ class Figures:
     """What a pass gathers; positions count the elements of the whole array in C order.
 
     ``misplaced`` counts the elements of which one side alone is not finite, or both are differently;
-    ``compared`` those of which both are finite, to which all other figures belong; those that are ``undecided`` are
-    left out. ``over`` of them have a backward error of more than is allowed. ``worst`` and ``first_misplaced`` are
-    positions, -1 for none, with what is expected there.
+    ``compared`` those of which both are finite, to which all other figures belong. ``over`` of them have a
+    backward error of more than is allowed. ``worst`` and ``first_misplaced`` are positions, -1 for none, with what
+    is expected there.
     """
 
     compared: int = 0
-    undecided: int = 0
     misplaced: int = 0
     first_misplaced: int = -1
     expected_first: float = math.nan
@@ -144,7 +141,6 @@ class Figures:
         self.rel_diff = max(self.rel_diff, other.rel_diff)
         self.ulp = max(self.ulp, other.ulp)
         self.compared += other.compared
-        self.undecided += other.undecided
         self.misplaced += other.misplaced
         self.over += other.over
         return self
@@ -160,36 +156,20 @@ class Measure:
     def add(self, actual: Floats, truth: Truth, locate: Locate) -> None:
         """Take in a tile of the array, of the shape of ``truth`` and a dtype no wider than float64."""
         if actual.size:
-            self._add_decided(_Elements.of(actual, truth), truth.undecided, locate)
+            self._add(_Elements.of(actual, truth), locate)
 
     def add_whole(self, actual: Floats, truth: Truth) -> None:
         """Take in all of the array at once."""
-        self.add_span(actual, truth, 0, actual.size)
-
-    def add_span(self, actual: Floats, truth: Truth, start: int, stop: int) -> None:
-        """Take in the elements from ``start`` to ``stop``, counted in C order."""
         whole = _Elements.of(actual, truth)
-        undecided = None if truth.undecided is None else truth.undecided.reshape(-1)
-        for first in range(start, stop, AT_ONCE):
-            some = slice(first, min(first + AT_ONCE, stop))
-            mask = None if undecided is None else undecided[some]
-            self._add_decided(whole.at(some), mask, partial(operator.add, first))
-
-    def _add_decided(self, some: _Elements, undecided: NDArray[np.bool_] | None, locate: Locate) -> None:
-        """Leave out the elements of which nothing can be said: no number there is right or wrong."""
-        if undecided is None or not undecided.any():
-            self._add(some, locate)
-            return
-        positions = np.flatnonzero(~undecided)
-        self.figures.undecided += undecided.size - positions.size
-        if positions.size:
-            self._add(some.at(positions), lambda found: locate(positions[found]))
+        for first in range(0, actual.size, AT_ONCE):
+            self._add(whole.at(slice(first, first + AT_ONCE)), partial(operator.add, first))
 
     def _add(self, some: _Elements, locate: Locate) -> None:
         with np.errstate(all="ignore"):
-            if self.scale.dtype.half:
+            decidable = bool(some.cond.max() < np.inf)
+            if self.scale.dtype.half and decidable:
                 self._halves(some, locate)
-            elif self.figures.compared == 0 or self.scale.half_unit:
+            elif self.figures.compared == 0 or self.scale.half_unit or not decidable:
                 self._exactly(some, locate)
             else:
                 self._quickly(some, locate)
@@ -233,10 +213,10 @@ class Measure:
         if apart.size:
             figures.ulp = max(figures.ulp, int(ulp_distance(actual[apart], expected[apart]).max()))
         figures.compared += difference.size
-        positions = np.flatnonzero(difference > self.scale.allowance(some))
+        positions = np.flatnonzero(difference > self.scale.rounding(value, some.forgiven))
         if positions.size:
             far = some.at(positions)
-            beta = self.scale.beta(difference[positions], far)
+            beta = self.scale.beta(difference[positions], far.value, far.cond, far.cond2, far.forgiven)
             self._worst(beta, far.value, lambda found: locate(positions[found]))
 
     def _exactly(self, some: _Elements, locate: Locate) -> None:
@@ -245,9 +225,11 @@ class Measure:
         actual, value = some.actual, some.value
         # what overflows the dtype is rightly infinite, and may be less than that
         expected = value.astype(numpy_dtype(self.scale.dtype))
-        finite = np.isfinite(actual) & np.isfinite(value)
+        # where the condition is infinite nothing can be decided, of what is not finite neither
+        finite = np.isfinite(actual) & np.isfinite(value) & (some.cond != np.inf)
         if not finite.all():
             settled = finite | (actual == expected) | (np.isnan(actual) & np.isnan(expected))
+            settled |= np.isposinf(some.cond)
             if not settled.all():
                 self._misplaced(np.flatnonzero(~settled), value, locate)
             positions = np.flatnonzero(finite)
@@ -267,7 +249,8 @@ class Measure:
         figures.abs_diff = max(figures.abs_diff, float(difference.max()))
         figures.rel_diff = max(figures.rel_diff, float(relative.max()))
         figures.ulp = max(figures.ulp, int(ulp.max()))
-        self._worst(self.scale.beta(difference, some), value, locate)
+        beta = self.scale.beta(difference, value, some.cond, some.cond2, some.forgiven)
+        self._worst(beta, value, locate)
 
     def _worst(self, beta: Array, value: Array, locate: Locate) -> None:
         figures, largest = self.figures, float(beta.max())
@@ -300,10 +283,13 @@ def measure(actual: Floats, truth: Truth, scale: Scale, allowed: float) -> Figur
     """The figures of a whole array, on several threads where it is large."""
     size = actual.size
     threads = threads_for(size, PER_THREAD)
+    whole = _Elements.of(actual, truth)
 
     def figures(start: int, stop: int) -> Figures:
         gathered = Measure(scale, allowed)
-        gathered.add_span(actual, truth, start, stop)
+        for first in range(start, stop, AT_ONCE):
+            some = whole.at(slice(first, min(first + AT_ONCE, stop)))
+            gathered._add(some, partial(operator.add, first))
         return gathered.figures
 
     step = max(-(-size // threads), 1)

@@ -5,45 +5,47 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from normcheck.case import Case, Method, Output
-from normcheck.conventions import Convention
-from normcheck.dtype import DType
-from normcheck.methods import Partition, Shape, complete, definition, partition_of
+from normcheck.conventions.catalogue import Statistics
+from normcheck.methods import Partition, complete, definition, partition_of
 from normcheck.methods.definition import Bucket
 from normcheck.methods.tiles import Range, Tile, blocks
-from normcheck.oracle import Inputs
-from normcheck.oracle.affine import Affine, times
+from normcheck.oracle import Oracle
 from normcheck.oracle.double_double import DoubleDouble
+from normcheck.oracle.gradients import h_of, times
+from normcheck.oracle.parameters import reshaped
 from normcheck.oracle.parts import Each
 from normcheck.oracle.pieces import Pieces, piece_of
-from normcheck.oracle.reals import Real, beside, high, ldexp, low, reshaped, stacked, sum_of, total
+from normcheck.oracle.reals import Real, beside, high, ldexp, low, stacked, sum_of, total
 from normcheck.oracle.rule import Rule
 from normcheck.oracle.statistics import plain_statistics
 
 MAX_SETS = 2**19  # of another method: its statistics are held, 16 to 72 bytes a set
 
 
-class Other:
-    """One method on the inputs of a case that is of another; ``convention`` is resolved."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sets:
+    """Statistic sets, and how their elements become x̂."""
 
-    def __init__(
-        self, case: Case, inputs: Inputs, partition: Partition, convention: Convention, each: Each
-    ) -> None:
-        self.inputs, self.partition = inputs, partition
-        self._precise = convention.stats_dtype is DType.FLOAT64
-        self._rule = Rule.of(case.params.eps, convention)
-        self._affine = Affine.of(inputs, convention, precise=self._precise)
-        self._gradients = not {Output.GRAD_X, Output.GRAD_RESIDUAL}.isdisjoint(case.outputs)
-        self._groups = _group_of_channels(partition)
+    partition: Partition
+    rule: Rule
+
+
+class Other:
+    """Another method on the inputs of an oracle; by the same convention, but for the sets and their centring."""
+
+    def __init__(self, oracle: Oracle, sets: Sets, each: Each) -> None:
+        self.oracle, self.inputs, self.partition, self.rule = oracle, oracle.inputs, sets.partition, sets.rule
+        self._precise = oracle.precise
+        self._gradients = Output.GRAD_X in oracle.outputs
+        self._groups = _group_of_channels(self.partition)
         self._statistics: dict[str, Real] = {}
-        if (
-            partition.max_n > 1 or not self._rule.centered
-        ):  # a centered set of one element is 0 whatever it is
+        if self.partition.max_n > 1 or not self.rule.centered:  # centered, the x̂ of a set of one element is 0
             with np.errstate(all="ignore"):
                 self._statistics = self._along_x(each)
 
@@ -51,28 +53,28 @@ class Other:
         """One output at ``tile``, as (sets, elements); for a parameter's gradient what is to be summed for it."""
         x_hat = self._x_hat(tile)
         if output is Output.Y:
-            return self._affine.y_of(tile, x_hat)
+            scaled = times(x_hat, self.oracle.weight.at(tile).value)
+            return scaled + self.inputs.cut(self.oracle.bias, tile)
         if output is Output.GRAD_WEIGHT:
             return times(x_hat, self.inputs.grad_y_of(tile))
         if not self._statistics:
             return np.zeros(tile.size)
-        projected = self._h(tile)
-        if self._rule.centered:
-            projected = projected - self._at("h", tile)
-        grad_x = (projected - x_hat * self._at("product", tile)) * self._at("inverse_root", tile)
+        product, inverse_root = (self._at(name, tile) for name in ("product", "inverse_root"))
+        h = self._h(tile)
+        projected = h - self._at("h", tile) if self.rule.centered else h
+        grad_x = (projected - x_hat * product) * inverse_root
         return ldexp(grad_x, -self._exponent(tile)) if self._precise else grad_x
 
     def _x_hat(self, tile: Tile) -> Real:
         if not self._statistics:
             return np.zeros(tile.size)
         exponent = self._exponent(tile) if self._precise else None
-        x = piece_of(self.inputs, tile, exponent, precise=self._precise, keep=False).real
-        if self._rule.centered:
-            x = x - self._at("mean", tile)
-        return x * self._at("inverse_root", tile)
+        real = piece_of(self.inputs, tile, exponent, precise=self._precise).real
+        centred = real - self._at("mean", tile) if self.rule.centered else real
+        return centred * self._at("inverse_root", tile)
 
     def _h(self, tile: Tile) -> Real:
-        return self._affine.h_of(tile, precise=self._precise)
+        return h_of(self.inputs, self.oracle.weight, tile, precise=self._precise).value
 
     def _exponent(self, tile: Tile) -> NDArray[np.int_]:
         return high(self._at("exponent", tile)).astype(np.int_)
@@ -115,52 +117,46 @@ class Other:
         return spread
 
     def _of_sets(self, tiles: Sequence[Tile], sets: int, n: int, each: Each) -> dict[str, Real]:
-        pieces = Pieces(self.inputs, tiles, sets, self._rule, each, precise=self._precise)
-        mean, root, kappa = plain_statistics(pieces.over, n, self._rule, exponent=pieces.exponent)
+        pieces = Pieces(self.inputs, tiles, sets, self.rule, each, precise=self._precise)
+        centre, correction, root, kappa = plain_statistics(
+            pieces.over, n, self.rule, exponent=pieces.exponent
+        )
         found: dict[str, Real] = {"inverse_root": root}
-        if mean is not None:
-            found["mean"] = mean.value
+        if centre is not None and correction is not None:
+            found["mean"] = centre + correction
         if self._precise:
             found["exponent"] = pieces.exponent.astype(np.float64)
         if self._gradients:
 
             def incoming(tile: Tile) -> tuple[Real, Real]:
-                h, x_hat = self._h(tile), pieces.at(tile).deviation(mean) * root
+                h, x_hat = self._h(tile), pieces.at(tile).deviation(centre, correction) * root
                 return total(h), total(h * x_hat)
 
-            h, product = map(sum_of, zip(*each(incoming, tiles), strict=True))
-            product = product / float(n)
-            found |= {"h": h / float(n), "product": product if kappa is None else product * kappa}
+            h, product = (part / float(n) for part in map(sum_of, zip(*each(incoming, tiles), strict=True)))
+            found |= {"h": h, "product": product if kappa is None else product * kappa}
         return found
 
 
-def others_of(
-    case: Case, shape: Shape, own: Partition, convention: Convention
-) -> Iterator[tuple[str, Partition, Convention]]:
-    """The statistic sets of every method that differ from ``own``, once each, by the ``convention`` of the case.
+def other_sets(case: Case, own: Partition, rule: Rule) -> Iterator[tuple[str, Sets]]:
+    """The other methods that there are, with the parameters of ``case``: their sets are others, or their centring.
 
-    A case whose mean is not taken away must not pass for one whose mean is, either.
+    An uncentered method over the sets of a centered one is none: it would cost a pass over x, and tell little.
     """
-    seen = [_sets(own)]
-    suffix = "" if convention.centered else ", not centered"
-    twin = "a centered"
+    axis, shape = case.params.channel_axis, own.shape
+    seen: list[object] = [_sets(own)]
     for method in Method:
-        params = complete(method, shape, {"eps": case.params.eps}, channel_axis=case.params.channel_axis)
-        other = partition_of(method, shape, params)
-        if not other.max_n:
+        other = definition(method)
+        if not isinstance(other.statistics, Statistics) or not other.centered:
             continue
-        if _sets(other) == seen[0] and definition(method).centered:
-            twin = method.value
-        if _sets(other) not in seen and _few(other):
-            seen.append(_sets(other))
-            yield f"{method} norm{suffix}", other, convention
-    if not convention.centered and own.max_n and _few(own):
-        yield f"{twin} norm", own, replace(convention, centered=True)
-
-
-def _few(partition: Partition) -> bool:
-    """True if the statistics of the sets can be held, or all are the same."""
-    return partition.max_n == 1 or math.prod(partition.shape) // partition.max_n <= MAX_SETS
+        params = complete(method, shape, {"eps": case.params.eps}, channel_axis=axis)
+        partition = partition_of(method, shape, params)
+        if params.num_groups == 1 or not partition.max_n or (same := _sets(partition)) in seen:
+            continue
+        seen.append(same)
+        if partition.max_n == 1 or math.prod(shape) // partition.max_n <= MAX_SETS:
+            yield f"{method} norm", Sets(partition=partition, rule=replace(rule, centered=True))
+    if not rule.centered:
+        yield "its mean taken away", Sets(partition=own, rule=replace(rule, centered=True))
 
 
 def _sets(partition: Partition) -> object:

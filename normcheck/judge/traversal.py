@@ -79,8 +79,7 @@ class Traversal:
         """Compute what needs no candidates."""
         with self._mapping() as (each, _):
             self.oracle.prepare(each)
-            inputs, own = self.oracle.inputs, self.oracle.partition
-            self._canaries = Canaries(self.case, inputs, own, self.bounds, self.scales, each)
+            self._canaries = Canaries(self.case, self.oracle, self.bounds, self.scales, each)
 
     def run(self, candidates: Sequence[Candidate]) -> tuple[Sequence[Figures], Mapping[Output, Power]]:
         """The figures of each candidate, and the power of the case for each output."""

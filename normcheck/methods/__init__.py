@@ -14,9 +14,10 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from normcheck.case import Method, Mode, Output
+from normcheck.case import Case, Method, Mode, Output
 from normcheck.conventions import Convention
 from normcheck.conventions.catalogue import PYTORCH, Statistics
+from normcheck.data import to_data
 from normcheck.dtype import DType
 from normcheck.errors import ParameterError
 from normcheck.methods import conventions
@@ -33,6 +34,7 @@ __all__ = [
     "checked_convention",
     "complete",
     "definition",
+    "keywords",
     "num_channels",
     "outputs",
     "parameter_axes",
@@ -40,6 +42,8 @@ __all__ = [
     "partition_of",
     "positive_axis",
     "resolved",
+    "sums_dtype",
+    "usual_keywords",
 ]
 MIN_RANK, MAX_RANK = 2, 5
 
@@ -54,6 +58,13 @@ def definition(method: Method) -> Definition:
 def resolved(method: Method, dtype: DType, convention: Convention) -> Convention:
     """``convention`` with the method's and the dtype's own values where it states none."""
     return conventions.resolved(definition(method), dtype, convention)
+
+
+def sums_dtype(case: Case) -> DType:
+    """The dtype in which a case's statistics and intermediate results are held."""
+    found = resolved(case.method, case.dtype, case.convention).stats_dtype
+    assert found is not None  # noqa: S101 (it has been filled in)
+    return found
 
 
 def partition_of(method: Method, shape: Shape, params: Params, convention: Convention = PYTORCH) -> Partition:
@@ -101,6 +112,17 @@ def complete(method: Method, shape: Shape, given: Mapping[str, Any], *, channel_
     if "track_running_stats" in own.parameters and not known["track_running_stats"]:
         known |= {"track_running_stats": None, "momentum": None}
     return Params(**{**known, "channel_axis": axis})
+
+
+def keywords(method: Method, params: Params) -> dict[str, Any]:
+    """The parameters that a function of ``method`` is called with, ready for JSON."""
+    own = ("eps", *definition(method).parameters)
+    return {name: value for name, value in to_data(params).items() if name in own}
+
+
+def usual_keywords(method: Method) -> dict[str, Any]:
+    """The keywords of a case of ``method`` that states none."""
+    return keywords(method, complete(method, (2, 4), {}, channel_axis=1))
 
 
 def checked(method: Method, shape: Shape, params: Params, *, where: str) -> Params:

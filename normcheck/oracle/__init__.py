@@ -6,7 +6,7 @@ double-double; inputs are taken as stored in the case's dtype, eps and momentum 
 
 from __future__ import annotations
 
-from normcheck.oracle.evaluate import Oracle, oracle_of, statistics_dtype
+from normcheck.oracle.evaluate import Oracle, oracle_of
 from normcheck.oracle.inputs import Inputs, prepared
 from normcheck.oracle.truth import Truth, probable_roundoffs
 from normcheck.oracle.whole import evaluate, truths_of
@@ -19,6 +19,5 @@ __all__ = [
     "oracle_of",
     "prepared",
     "probable_roundoffs",
-    "statistics_dtype",
     "truths_of",
 ]

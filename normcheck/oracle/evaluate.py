@@ -1,8 +1,15 @@
 """Every output of a normalization layer in twice the working precision, with condition numbers.
 
-y and the parameters' gradients are those of :mod:`normcheck.oracle.elements`, grad_x is that of
-:mod:`normcheck.oracle.gradients`, the running statistics are those of :mod:`normcheck.oracle.state`, all by the
-conventions of the case. The axes of a parameter's sum are those it broadcasts over.
+    y = weight·x̂ + bias                    cond = |weight|·(e + |x̂|) + |bias|       cond₂ = |weight|·e₂
+
+With g = dL/dy:
+
+    grad_weight = Σ g·x̂                    cond = Σ|g|·(e + |x̂|)                    cond₂ = Σ|g|·e₂
+    grad_bias   = Σ g                      cond = Σ|g|
+
+grad_x is that of :mod:`normcheck.oracle.gradients`, the running statistics are those of
+:mod:`normcheck.oracle.state`. To each condition a ``tiny`` is added for what may underflow. The axes of a
+parameter's sum are those it broadcasts over.
 
 :class:`Oracle` goes through the inputs block by block, so that it needs little memory beyond them; :func:`evaluate`
 puts the blocks together.
@@ -10,32 +17,38 @@ puts the blocks together.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from normcheck.case import Case, Output
-from normcheck.conventions import Convention
-from normcheck.conventions.catalogue import PYTORCH, CastOrder, Momentum, RunningVar
+from normcheck.conventions.catalogue import PYTORCH, Bias, Convention, Momentum, RunningVar
 from normcheck.dtype import DType
 from normcheck.methods import Partition, resolved
 from normcheck.methods.tiles import TILE, Block, Tile, blocks
-from normcheck.oracle.affine import Affine
-from normcheck.oracle.elements import BY_PARAMETER, Elements, Made
-from normcheck.oracle.given import Given, Running
-from normcheck.oracle.gradients import Incoming, addends
-from normcheck.oracle.inputs import Inputs, prepared
-from normcheck.oracle.moments import Moments, moments
+from normcheck.oracle.cast import Cast
+from normcheck.oracle.double_double import DoubleDouble
+from normcheck.oracle.gradients import H, Incoming, addends, h_of, through_given, through_own, times
+from normcheck.oracle.inputs import Inputs, Weight, prepared
+from normcheck.oracle.parameters import Summand, reshaped, summand
 from normcheck.oracle.parts import Batch, Each, Evaluated, Part, Sums
 from normcheck.oracle.pieces import Pieces, piece_of
-from normcheck.oracle.reals import Array, Real, high, reshaped, stacked, where
+from normcheck.oracle.reals import Array, Real, high, low, stacked, where
 from normcheck.oracle.rule import Rule
-from normcheck.oracle.state import Update, given, stored, trained_mean, trained_var
-from normcheck.oracle.statistics import Own, Piece, own_statistics
+from normcheck.oracle.state import Stepping, given, stored, trained_mean, trained_var
+from normcheck.oracle.statistics import (
+    Given,
+    Moments,
+    Own,
+    Piece,
+    Running,
+    Standardized,
+    moments,
+    own_statistics,
+)
 from normcheck.oracle.truth import Truth
 
 Floats = NDArray[np.floating]
@@ -43,16 +56,38 @@ Item = TypeVar("Item")
 T = TypeVar("T")
 MOST_PREPARED = 2**18  # statistic sets, some 100 bytes each
 STATE = (Output.RUNNING_MEAN, Output.RUNNING_VAR)
+BY_PARAMETER = (Output.GRAD_WEIGHT, Output.GRAD_BIAS)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Training:
+    """How running statistics follow the batches: what the old ones and those of the batch are weighed by.
+
+    ``momentum`` None: they are not updated. ``steps`` training steps come before they are looked at.
+    """
+
+    momentum: float | None = None
+    steps: int = 1
+    old: bool = False  # the momentum weighs the old ones
+    biased: bool = False  # the running variance takes the biased one
+
+    @classmethod
+    def of(cls, case: Case, convention: Convention) -> Training:
+        """How ``case`` trains."""
+        return cls(
+            momentum=case.params.momentum,
+            steps=case.steps,
+            old=convention.momentum is Momentum.OLD,
+            biased=convention.running_var is RunningVar.BIASED,
+        )
 
 
 class Oracle:
     """The outputs of one layer with the statistic sets of ``partition``; NaN and ±Inf poison their own set.
 
-    ``precise`` works in double-double, for statistics in float64. ``convention`` is resolved; where it does not say,
-    sets are centered, and statistics are in float64 or float32. ``running`` normalizes with the running
-    statistics instead of the sets' own, as in eval mode. The running statistics are those after ``steps``
-    training steps with ``momentum`` (None: one, or none where they are only used). ``tile`` is the number of
-    elements that are evaluated at once.
+    ``stats`` is the dtype in which the candidates hold statistics: for float64 the oracle works in double-double.
+    ``running`` normalizes with the running statistics instead of the sets' own, as in eval mode. ``tile`` is the number
+    of elements that are evaluated at once.
     """
 
     def __init__(
@@ -60,36 +95,26 @@ class Oracle:
         inputs: Inputs,
         outputs: Iterable[Output],
         *,
-        eps: float,
+        rule: Rule,
         partition: Partition,
-        precise: bool,
+        stats: DType,
+        training: Training = Training(),
         convention: Convention = PYTORCH,
-        momentum: float | None = None,
         running: bool = False,
-        steps: int | None = None,
         tile: int = TILE,
     ) -> None:
         self.inputs, self.outputs, self.partition = inputs, tuple(outputs), partition
         self.blocks = blocks(partition, tile)
         self.n = 1 if running else partition.max_n
+        precise = stats is DType.FLOAT64
         self.unit = 2.0**-104 if precise else 2.0**-53
-        self._rule, self._convention = Rule.of(eps, convention), convention
-        self._precise, self._running, self._momentum = precise, running, momentum
-        # in which the candidates hold their statistics
-        self._sums = convention.stats_dtype or (DType.FLOAT64 if precise else DType.FLOAT32)
-        self._trained = int(not running) if steps is None else steps
-        dtype = DType(inputs.x.dtype.name)
-        late = convention.cast_order is CastOrder.CAST_THEN_AFFINE and dtype.half
-        tiny, partial = self._sums.output_tiny, not self._rule.decides_everything
-        self._made = Made(unit=self.unit, tiny=tiny, partial=partial)
-        self._elements = Elements(
-            affine=Affine.of(inputs, convention, precise=precise),
-            outputs=self.outputs,
-            made=self._made,
-            n=self.n,
-            precise=precise,
-            cast=dtype if late else None,
-        )
+        self.rule = rule
+        self.precise, self._running, self._training = precise, running, training
+        self.stats = stats
+        self.weight = Weight(inputs, convention.weight, precise=precise)
+        given = None if convention.bias is Bias.IGNORED else inputs.bias
+        self.bias = inputs.broadcast(given, 0.0)
+        self._cast = Cast.of(inputs, convention, bias=given is not None)
         self._state: Mapping[Output, Running] = {}
         self._plain: Oracle | None = None
         self._prepared: Mapping[tuple[int, int], Evaluated] = {}
@@ -98,13 +123,12 @@ class Oracle:
             self._plain = Oracle(
                 inputs,
                 self.outputs,
-                eps=eps,
+                rule=rule,
                 partition=partition,
-                precise=False,
+                stats=DType.FLOAT32,
+                training=training,
                 convention=convention,
-                momentum=momentum,
                 running=running,
-                steps=steps,
                 tile=tile,
             )
         if running:
@@ -113,9 +137,8 @@ class Oracle:
             if self._plain is not None:
                 plain = self._plain._state
                 state = {o: replace(s, value=_known(s.value, high(plain[o].value))) for o, s in state.items()}
-            unit = self._sums.output_roundoff
-            held = {o: stored(value, inputs.state_dtype, unit) for o, value in state.items()}
-            self._state = held if self._trained else state
+            held = {o: stored(value, inputs.state_dtype, stats) for o, value in state.items()}
+            self._state = held if self._training.steps else state
 
     def prepare(self, each: Each) -> None:
         """Compute the statistics of all blocks, where there are few enough sets to keep them."""
@@ -139,39 +162,34 @@ class Oracle:
             incoming = batch = None
             if self._running:
                 mean, var = (self._state[o].for_sets(block.start, block.stop) for o in STATE)
-                sums = self._sums
-                statistics = Given.of(mean, var, self._rule, tiny=sums.output_tiny, unit=sums.output_roundoff)
+                statistics = Given.of(mean, var, self.rule, tiny=self.stats.tiny)
                 piece: Callable[[Tile], Piece] = self._piece
             else:
                 pieces = self._pieces(block, each)
                 statistics = own = self._own(pieces, block.n)
                 piece = pieces.at
                 batch = moments(own, pieces.over, block.n) if self._tracks else None
-                if not {Output.GRAD_X, Output.GRAD_RESIDUAL}.isdisjoint(self.outputs):
+                if Output.GRAD_X in self.outputs:
 
                     def added(tile: Tile) -> tuple[Real, ...]:
-                        return addends(own.standardize(piece(tile)), *self._elements.h_of(tile))
+                        return addends(own.standardize(piece(tile)), self._h(tile))
 
-                    incoming = Incoming.of(own, each(added, block.tiles), block.n)
+                    incoming = Incoming.of(each(added, block.tiles), block.n)
                 if not hold:
                     pieces.drop()
 
         def part(tile: Tile) -> Part:
             with np.errstate(all="ignore"):
-                x = statistics.standardize(piece(tile))
-                found = self._elements.part(tile, statistics, incoming, x)
+                found = self._part(tile, statistics, incoming, statistics.standardize(piece(tile)))
                 return found if plain is None else _poisoned_part(found, plain.part(tile))
 
         return Evaluated(block=block, part=part, moments=batch, plain=plain)
 
     def sums(self) -> Sums:
         """What parts are to be added to."""
-        return Sums(
-            {o: self.inputs.shape_of(o) for o in BY_PARAMETER if o in self.outputs},
-            precise=self._precise,
-            plain=self._plain is not None,
-            forgiving=self._elements.cast is not None,
-        )
+        outputs = [output for output in BY_PARAMETER if output in self.outputs]
+        shapes = {output: self.parameter_of(output).shape for output in outputs}
+        return Sums(shapes, precise=self.precise, plain=self._plain is not None)
 
     def totals(self, batches: Sequence[Batch], sums: Sums) -> dict[Output, Truth]:
         """The outputs that do not have the shape of x, from all blocks in their order and the sums of all parts."""
@@ -185,7 +203,7 @@ class Oracle:
     def _totals(self, batch: Sequence[Moments | None], sums: Sums) -> dict[Output, Truth]:
         with np.errstate(all="ignore"):
             found = {
-                output: self._made.truth(
+                output: self._made(
                     gathered.value, gathered.cond, gathered.cond2, self.terms(output), gathered.forgiven
                 )
                 for output, gathered in sums.gathered.items()
@@ -199,46 +217,103 @@ class Oracle:
         """The largest count of elements summed for ``output``."""
         if output.is_state:
             return self.partition.buckets[0].n
+        if output is Output.SUM:
+            return 1
         if output.is_elementwise:
-            return 1 if output is Output.SUM else self.n
-        rows = self.inputs.x.size // math.prod(self.inputs.shape_of(output))
+            return self.n
+        rows = self.inputs.x.size // self.parameter_of(output).size
         return max(self.n if output is Output.GRAD_WEIGHT else 1, rows)
+
+    def parameter_of(self, gradient: Output) -> Floats:
+        """The parameter whose gradient an output is."""
+        found = self.inputs.weight if gradient is Output.GRAD_WEIGHT else self.inputs.bias
+        assert found is not None  # noqa: S101 (it has a gradient)
+        return found
 
     @property
     def _tracks(self) -> bool:
         return any(output.is_state for output in self.outputs)
 
     def _piece(self, tile: Tile) -> Piece:
-        return piece_of(self.inputs, tile, None, precise=self._precise, keep=False)
+        return piece_of(self.inputs, tile, None, precise=self.precise)
 
     def _pieces(self, block: Block, each: Each) -> Pieces:
         sets = block.stop - block.start
-        return Pieces(self.inputs, block.tiles, sets, self._rule, each, precise=self._precise)
+        return Pieces(self.inputs, block.tiles, sets, self.rule, each, precise=self.precise)
 
     def _own(self, pieces: Pieces, n: int) -> Own:
-        sums = self._sums
         return own_statistics(
             pieces.over,
             n,
-            self._rule,
+            self.rule,
             exponent=pieces.exponent,
-            tiny=sums.output_tiny,
-            unit=sums.output_roundoff,
+            tiny=self.stats.tiny,
+            unit=self.stats.output_roundoff,
         )
+
+    def _part(self, tile: Tile, statistics: Own | Given, incoming: Incoming | None, x: Standardized) -> Part:
+        truths = {}
+        if Output.Y in self.outputs:
+            truths[Output.Y] = self._y(tile, x)
+        if Output.SUM in self.outputs:
+            total = self.inputs.sum_of(tile)
+            size = self.inputs.size_of(tile)
+            assert size is not None  # noqa: S101 (there is a residual)
+            truths[Output.SUM] = self._made(total if self.precise else total.hi, size, np.zeros(()), 1)
+        if Output.GRAD_X in self.outputs:
+            truths[Output.GRAD_X] = self._grad_x(tile, statistics, incoming, x)
+        if Output.GRAD_RESIDUAL in self.outputs:
+            truths[Output.GRAD_RESIDUAL] = truths[Output.GRAD_X]
+        added = {o: self._summand(o, tile, x) for o in BY_PARAMETER if o in self.outputs}
+        return Part(tile=tile, truths=truths, summands=added)
+
+    def _h(self, tile: Tile) -> H:
+        return h_of(self.inputs, self.weight, tile, precise=self.precise)
+
+    def _y(self, tile: Tile, x: Standardized) -> Truth:
+        weight = self.weight.at(tile)
+        bias = self.inputs.cut(self.bias, tile)
+        magnitude = np.abs(high(weight.value))
+        cond = magnitude * (x.e + x.magnitude) + np.abs(bias)
+        if weight.stored is not None:
+            cond = cond + np.abs(weight.stored) * x.magnitude
+        scaled = times(x.x_hat, weight.value)
+        forgiven = None if self._cast is None else self._cast.of_y(high(scaled), magnitude)
+        return self._made(scaled + bias, cond, magnitude * x.e2, self.n, forgiven)
+
+    def _grad_x(
+        self, tile: Tile, statistics: Own | Given, incoming: Incoming | None, x: Standardized
+    ) -> Truth:
+        h = self._h(tile)
+        if isinstance(statistics, Given):
+            forgiven = None if self._cast is None else self._cast.of_grad_x_given(statistics, h)
+            return self._made(*through_given(statistics, h), self.n, forgiven)
+        assert incoming is not None  # noqa: S101 (computed where grad_x is an output)
+        forgiven = None if self._cast is None else self._cast.of_grad_x(statistics, incoming, x, h)
+        return self._made(*through_own(statistics, incoming, x, h), self.n, forgiven)
+
+    def _summand(self, output: Output, tile: Tile, x: Standardized) -> Summand:
+        g = self.inputs.grad_y_of(tile)
+        size, axes = np.abs(g), self.inputs.axes_of(self.parameter_of(output))
+        if output is Output.GRAD_BIAS:
+            return summand(tile, axes, DoubleDouble(g) if self.precise else g, size)
+        forgiven = None if self._cast is None else self._cast.of_product(size * x.magnitude)
+        return summand(tile, axes, times(x.x_hat, g), size * (x.e + x.magnitude), size * x.e2, forgiven)
 
     def _of_state(self, state: Running) -> Truth:
         value = reshaped(state.value, (-1,))
         n = self.terms(Output.RUNNING_MEAN)
-        return self._made.truth(value, state.cond.reshape(-1), state.cond2.reshape(-1), n)
+        return self._made(value, state.cond.reshape(-1), state.cond2.reshape(-1), n)
 
     def _trained_state(self, batch: Sequence[Moments] | None) -> dict[Output, Running]:
         """The running statistics after the training steps on the batch; None: whose moments are still to be had."""
         inputs = self.inputs
         assert inputs.running_mean is not None  # noqa: S101 (a layer that has them)
         assert inputs.running_var is not None  # noqa: S101
-        old_mean = given(inputs.running_mean, precise=self._precise)
-        old_var = given(inputs.running_var, precise=self._precise)
-        if self._momentum is None or self._trained == 0:
+        old_mean = given(inputs.running_mean, precise=self.precise)
+        old_var = given(inputs.running_var, precise=self.precise)
+        training = self._training
+        if training.momentum is None or training.steps == 0:
             return {Output.RUNNING_MEAN: old_mean, Output.RUNNING_VAR: old_var}
         if batch is None:
             batch = []
@@ -254,43 +329,48 @@ class Oracle:
             deviation=np.concatenate([each.deviation for each in batch]),
             square=np.concatenate([each.square for each in batch]),
         )
-        update = Update(
-            momentum=self._momentum,
-            steps=self._trained,
-            dtype=inputs.state_dtype,
-            unit=self._sums.output_roundoff,
-            of_old=self._convention.momentum is Momentum.OLD,
-            biased=self._convention.running_var is RunningVar.BIASED,
+        stepping = Stepping(
+            momentum=training.momentum,
+            old=training.old,
+            steps=training.steps,
+            held=inputs.state_dtype,
+            stats=self.stats,
         )
         return {
-            Output.RUNNING_MEAN: trained_mean(old_mean, whole, update),
-            Output.RUNNING_VAR: trained_var(old_var, whole, update),
+            Output.RUNNING_MEAN: trained_mean(old_mean, whole, stepping),
+            Output.RUNNING_VAR: trained_var(old_var, whole, stepping, biased=training.biased),
         }
+
+    def _made(self, value: Real, cond: Array, cond2: Array, n: int, forgiven: Array | None = None) -> Truth:
+        shape = high(value).shape
+        cond, cond2 = np.broadcast_to(cond + self.stats.tiny, shape), np.broadcast_to(cond2, shape)
+        return Truth(
+            value=high(value),
+            tail=low(value),
+            cond=cond,
+            cond2=cond2,
+            forgiven=None if forgiven is None else np.broadcast_to(forgiven, shape),
+            n=n,
+            unit=self.unit,
+        )
 
 
 def oracle_of(case: Case, arrays: Mapping[str, Floats], tile: int = TILE) -> Oracle:
-    """The oracle of ``case``, by its conventions."""
+    """The oracle of ``case``, by its convention."""
     inputs, own = prepared(case, arrays)
     convention = resolved(case.method, case.dtype, case.convention)
+    assert convention.stats_dtype is not None  # noqa: S101 (it has been filled in)
     return Oracle(
         inputs,
         case.outputs,
-        eps=case.params.eps,
+        rule=Rule.of(case.params.eps, convention),
         partition=own,
-        precise=convention.stats_dtype is DType.FLOAT64,
+        stats=convention.stats_dtype,
+        training=Training.of(case, convention),
         convention=convention,
-        momentum=case.params.momentum,
         running=case.uses_running,
-        steps=case.steps,
         tile=tile,
     )
-
-
-def statistics_dtype(case: Case) -> DType:
-    """The dtype in which the statistics of ``case`` are held: its roundoff is the unit of backward errors."""
-    found = resolved(case.method, case.dtype, case.convention).stats_dtype
-    assert found is not None  # noqa: S101 (a resolved convention has one)
-    return found
 
 
 def _poisoned_part(part: Part, plain: Part) -> Part:
@@ -300,10 +380,14 @@ def _poisoned_part(part: Part, plain: Part) -> Part:
 
 def _poisoned(truth: Truth, plain: Truth) -> Truth:
     assert truth.tail is not None  # noqa: S101 (it was computed in double-double)
-    # not centered, a set with an infinity is exactly 0 elsewhere, of which the error-free transformations make NaN
-    known = np.isfinite(plain.value) & ~np.isnan(truth.value)
-    value, tail = np.where(known, truth.value, plain.value), np.where(known, truth.tail, 0.0)
-    return replace(truth, value=value, tail=tail)
+    known = np.isfinite(plain.value) & np.isfinite(truth.value)
+    return replace(
+        truth,
+        value=np.where(known, truth.value, plain.value),
+        tail=np.where(known, truth.tail, 0.0),
+        cond=np.where(known, truth.cond, plain.cond),
+        cond2=np.where(known, truth.cond2, plain.cond2),
+    )
 
 
 def _known(a: Real, plain: Array) -> Real:

@@ -1,13 +1,15 @@
-"""grad_x, and how well conditioned it is. With g = dL/dy, h = g·weight, and M the mean over the statistic set:
+"""grad_x, and how well conditioned it is. With g = dL/dy, w' the weight or 1 + the weight, h = g·w', and M the mean
+over the statistic set; P, κ, p, q, s of :mod:`normcheck.oracle.rule` and :mod:`normcheck.oracle.statistics`:
 
-grad_x = r·(Ph - κ·x̂·M(h·x̂)),   Ph = h - M(h), or h where the mean is not taken away;   or r·h with running statistics
+grad_x = r·(P h - κ·x̂·M(h·x̂))     or r·h with running statistics
 
-cond  = r·[|P|D + κ|x̂|·M(D·|x̂|) + κ(|M(h·x̂)|·e + |x̂|·M(|h|·e))] + r·|p·Ph - q·κ·x̂·M(h·x̂)|
-cond₂ = r·[κ·e·M(|h|·e) + p·|P|D + q·κ(|x̂|·M(D·|x̂|) + |M(h·x̂)|·e + |x̂|·M(|h|·e))] + 2r·|s·Ph - t·κ·x̂·M(h·x̂)|
+With D = 2·|g·w'|, to which |g·w| comes where the weight is 1 + w, |P||a| = |a| + M|a| or |a|,
+T = |M(h·x̂)|·e + |x̂|·M(|h|·e):
 
-with D = 2|h|, or |g|·(2|weight| + |weight - 1|) where the weight is stored less 1; |P|D = D + M(D), or D; q = p and
-t = s but for eps outside the root, where they are p/(rσ) and s/(rσ). Ordinarily κ is 1, and the last terms are
-|grad_x|·p and 2|grad_x|·s.
+cond  = r·[|P|D + κ·|x̂|·M(D·|x̂|) + κ·T] + r·|p·P h - q·κ·x̂·M(h·x̂)|
+cond₂ = r·[κ·e·M(|h|·e) + p·|P|D + q·κ·(|x̂|·M(D·|x̂|) + T)] + 2r·|s·P h - s_q·κ·x̂·M(h·x̂)|
+
+where s and s_q have κ in them.
 """
 
 from __future__ import annotations
@@ -17,16 +19,27 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from normcheck.oracle.given import Given
-from normcheck.oracle.reals import Array, Real, high, ldexp, sum_of, total
-from normcheck.oracle.statistics import Own, Standardized
+from normcheck.methods.tiles import Tile
+from normcheck.oracle.double_double import DoubleDouble
+from normcheck.oracle.inputs import Inputs, Weight
+from normcheck.oracle.reals import Array, Real, high, ldexp, sum_of, total, where
+from normcheck.oracle.statistics import Given, Own, Standardized
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class H:
+    """The incoming gradient times the weight, of elements of sets; its magnitude, and ``size``, which is D/2."""
+
+    value: Real
+    magnitude: Array
+    size: Array
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Incoming:
     """The means over each statistic set of what comes in, arrays of shape (sets, 1).
 
-    M(h), κ·M(h·x̂), ½M(D), ½κ·M(D·|x̂|) and κ·M(|h|·e).
+    M(h), M(h·x̂), M(D/2), M(D/2·x̂) and M(|h|·e).
     """
 
     mean: Real
@@ -36,64 +49,82 @@ class Incoming:
     spread: Array
 
     @classmethod
-    def of(cls, own: Own, parts: Iterable[tuple[Real, ...]], n: int) -> Incoming:
+    def of(cls, parts: Iterable[tuple[Real, ...]], n: int) -> Incoming:
         """The means over sets of ``n`` elements, from the :func:`addends` of their pieces."""
         columns = [list(column) for column in zip(*parts, strict=True)]
         mean, product, *others = (sum_of(column) / float(n) for column in columns)
         magnitude, cross, spread = map(high, others)
-        if own.kappa is not None:
-            product = product * own.kappa
-        if own.steepest is not None:
-            cross, spread = cross * own.steepest, spread * own.steepest
         return cls(mean=mean, product=product, magnitude=magnitude, cross=cross, spread=spread)
 
 
-def addends(x: Standardized, h: Real, more: Array | None) -> tuple[Real, ...]:
-    """What the elements of a piece add to the means of :class:`Incoming`; ``more`` as in :func:`through_own`."""
-    size = np.abs(high(h))
-    half = size if more is None else size + 0.5 * more
-    return total(h), total(h * x.x_hat), total(half), total(half * x.magnitude), total(size * x.e)
+def addends(x: Standardized, h: H) -> tuple[Real, ...]:
+    """What the elements of a piece add to the means of :class:`Incoming`."""
+    return (
+        total(h.value),
+        total(h.value * x.x_hat),
+        total(h.size),
+        total(h.size * x.magnitude),
+        total(h.magnitude * x.e),
+    )
 
 
-def through_own(
-    own: Own, incoming: Incoming, x: Standardized, h: Real, more: Array | None
-) -> tuple[Real, Array, Array]:
-    """grad_x of elements of the sets of ``own``, with its condition numbers.
-
-    ``more`` is by how much h moves beyond twice its magnitude, None for not at all.
-    """
-    size, r = np.abs(high(h)), own.reach
-    half = size if more is None else size + 0.5 * more
-    projected = h
-    if own.mean is not None:
-        projected, half = h - incoming.mean, half + incoming.magnitude
-    back = x.x_hat * incoming.product
-    grad_x = (projected - back) * own.inverse_root
-    leading = high(grad_x)
-    direct = 2.0 * (half + x.magnitude * incoming.cross)
-    through = np.abs(high(incoming.product)) * x.e + x.magnitude * incoming.spread
-    first, second = np.abs(leading) * own.p, np.abs(leading) * own.s
-    products = x.e * incoming.spread + own.p * (through + direct)
-    if own.more_p is not None and own.more_s is not None:
-        turned = r * high(back)
-        first = np.abs(leading * own.p - turned * own.more_p)
-        second = np.abs(leading * own.s - turned * own.more_s)
-        products = products + own.more_p * (through + 2.0 * x.magnitude * incoming.cross)
-    cond = r * (direct + through) + first
-    cond2 = r * products + 2.0 * second
-    exponent = -own.exponent  # r belongs to the scaled x
-    cond, cond2 = np.ldexp(cond, exponent), np.ldexp(cond2, exponent)
-    if own.unknown_gradient is not None:
-        cond = cond + own.unknown_gradient
-    return ldexp(grad_x, exponent), cond, cond2
+def times(a: Real, b: Real) -> Real:
+    """a·b; in double-double with b's exponent apart, so that the splitting in the product cannot overflow."""
+    if not isinstance(a, DoubleDouble):
+        return a * b
+    exponent = np.frexp(high(b))[1]
+    return (a * ldexp(b, -exponent)).ldexp(exponent)
 
 
-def through_given(given: Given, h: Real, more: Array | None) -> tuple[Real, Array, Array]:
-    """grad_x with running statistics, which do not depend on x; ``more`` as in :func:`through_own`."""
-    grad_x = h * given.inverse_root
+def h_of(inputs: Inputs, weight: Weight, tile: Tile, *, precise: bool) -> H:
+    """H at ``tile``: the incoming gradient times the weight, which broadcasts against x."""
+    g, part = inputs.grad_y_of(tile), weight.at(tile)
+    value = times(DoubleDouble(g), part.value) if precise else g * part.value
+    magnitude = np.abs(high(value))
+    size = magnitude if part.stored is None else magnitude + 0.5 * np.abs(g * part.stored)
+    return H(value=value, magnitude=magnitude, size=size)
+
+
+def through_own(own: Own, incoming: Incoming, x: Standardized, h: H) -> tuple[Real, Array, Array]:
+    """grad_x of elements of the sets of ``own``, with its condition numbers."""
+    r, centered = own.reach, own.centre is not None
+    projected = h.value - incoming.mean if centered else h.value
+    along = x.x_hat * _scaled(incoming.product, own.kappa)
+    grad_x = (projected - along) * own.inverse_root
     magnitude = np.abs(high(grad_x))
-    cond, cond2 = magnitude * (2.0 + given.p), magnitude * (1.0 + 2.0 * given.p + given.s)
-    if more is None:
-        return grad_x, cond, cond2
-    further = more * high(given.inverse_root)
-    return grad_x, cond + further, cond2 + further * (1.0 + given.p)
+    direct = h.size + incoming.magnitude if centered else h.size
+    cross = x.magnitude * incoming.cross
+    through = np.abs(high(incoming.product)) * x.e + x.magnitude * incoming.spread
+    spread = x.e * incoming.spread
+    if own.kappa is None:
+        both = 2.0 * (direct + cross) + through
+        cond = r * both + magnitude * own.p
+        cond2 = r * (spread + own.p * both) + 2.0 * magnitude * own.s
+    else:
+        kappa = high(own.kappa)
+        rest = kappa * (2.0 * cross + through)
+        first, second = (
+            r * np.abs(high(projected) * of_r - high(along) * of_both)
+            for of_r, of_both in ((own.p, own.q), (own.s, own.s_q))
+        )
+        cond = r * (2.0 * direct + rest) + first
+        cond2 = r * (kappa * spread + (own.p * 2.0 * direct + own.q * rest)) + 2.0 * second
+    back = -own.exponent  # r belongs to the scaled x
+    grad_x, cond, cond2 = ldexp(grad_x, back), high(ldexp(cond, back)), high(ldexp(cond2, back))
+    if own.undecided is not None and own.undecided.any():
+        grad_x = where(~own.undecided & np.isfinite(high(grad_x)), grad_x, np.zeros(()))
+        cond = np.where(own.undecided, np.inf, cond)
+    return grad_x, cond, cond2
+
+
+def _scaled(a: Real, kappa: Real | None) -> Real:
+    return a if kappa is None else a * kappa
+
+
+def through_given(given: Given, h: H) -> tuple[Real, Array, Array]:
+    """grad_x with running statistics, which do not depend on x."""
+    grad_x = h.value * given.inverse_root
+    magnitude = np.abs(high(grad_x))
+    stored = h.size - h.magnitude  # ½|g·w| where the weight is 1 + w
+    cond = magnitude * (2.0 + given.p) + np.abs(high(given.inverse_root)) * 2.0 * stored
+    return grad_x, cond, magnitude * (1.0 + 2.0 * given.p + given.s)

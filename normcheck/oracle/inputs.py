@@ -8,14 +8,14 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from normcheck.case import Case, Output
-from normcheck.conventions.catalogue import ResidualSum
+from normcheck.case import Case
+from normcheck.conventions import catalogue as conventions
 from normcheck.dtype import DType
 from normcheck.methods import Partition, parameter_axes, partition_of
 from normcheck.methods.tiles import Tile
-from normcheck.oracle.double_double import two_sum
+from normcheck.oracle.double_double import DoubleDouble, two_sum
+from normcheck.oracle.reals import Array, Real
 
-Array = NDArray[np.float64]
 Floats = NDArray[np.floating]
 AT_ONCE = 2**20  # elements
 
@@ -24,10 +24,10 @@ AT_ONCE = 2**20  # elements
 class Inputs:
     """What a case computes from: arrays in its dtypes, or None where it has none.
 
-    ``weight`` and ``bias`` have the shape of ``parameter_axes`` of x, or one axis more, in front, that of the samples.
-    ``running_mean`` and ``running_var``, of shape (C,), are there for batch norm only, ``grad_y``, of the shape of x,
-    for gradients only. What is normalized is x, or with a ``residual`` of its shape their sum: rounded to the dtype
-    of x, or with ``exact_sum`` as it is.
+    ``weight`` and ``bias`` have the shape of ``parameter_axes`` of x, with that of the first axis before it where each
+    sample has its own. ``running_mean`` and ``running_var``, of shape (C,), are there for layers that keep them only,
+    ``grad_y``, of the shape of x, for gradients only. With a ``residual``, of the shape of x, the sum of both is
+    normalized: as it is stored in the dtype of x, or ``exact``.
     """
 
     x: Floats
@@ -37,25 +37,13 @@ class Inputs:
     running_var: Floats | None = None
     grad_y: Floats | None = None
     residual: Floats | None = None
-    exact_sum: bool = False
     parameter_axes: tuple[int, ...] = (1,)
+    exact: bool = False
 
-    def axes_of(self, parameter: Floats | None) -> tuple[int, ...]:
-        """The axes of x that a parameter runs along; a parameter of each sample has one axis more."""
-        per_sample = parameter is not None and parameter.ndim == len(self.parameter_axes) + 1
-        return (0, *self.parameter_axes) if per_sample else self.parameter_axes
-
-    def summed_axes(self, output: Output) -> tuple[int, ...]:
-        """The axes of x that the gradient of a parameter runs along, its ``output``."""
-        return self.axes_of(self.bias if output is Output.GRAD_BIAS else self.weight)
-
-    def shape_of(self, output: Output) -> tuple[int, ...]:
-        """The shape that ``output`` must have."""
-        if output.is_elementwise:
-            return self.x.shape
-        if output.is_state and self.running_mean is not None:
-            return self.running_mean.shape
-        return tuple(self.x.shape[axis] for axis in self.summed_axes(output))
+    def axes_of(self, parameter: Floats) -> tuple[int, ...]:
+        """The axes of x that weight or bias runs along."""
+        own = self.parameter_axes
+        return own if parameter.ndim == len(own) else (0, *own)
 
     def broadcast(self, parameter: Floats | None, default: float) -> Array:
         """A parameter in float64, of a shape that broadcasts against x; ``default`` where there is none."""
@@ -70,37 +58,38 @@ class Inputs:
         return found
 
     def x_of(self, tile: Tile) -> Array:
-        """What is normalized at ``tile``, in float64: x, or its sum with the residual."""
+        """The part at ``tile`` of what is normalized, in float64."""
         x = tile.cut(self.x)
         if self.residual is None:
             return x.astype(np.float64)
-        return self._sum(x, tile.cut(self.residual))
+        residual = tile.cut(self.residual)
+        if self.exact:
+            return x.astype(np.float64) + residual.astype(np.float64)
+        rounded: Array = (x + residual).astype(np.float64)
+        return rounded
 
-    def _sum(self, x: Floats, residual: Floats) -> Array:
-        exact: Array = x.astype(np.float64) + residual.astype(np.float64)
-        # two roundings are as good as one: the first is to more than twice as many digits
-        return exact if self.exact_sum else exact.astype(self.x.dtype).astype(np.float64)
+    def tail_of(self, tile: Tile) -> Array | None:
+        """What the exact sum has beyond :meth:`x_of`; None where there is nothing."""
+        return self.sum_of(tile).lo if self.exact and self.residual is not None else None
 
-    def addends_of(self, tile: Tile) -> tuple[Array, Array]:
-        """The parts of x and of the residual at ``tile``, in float64."""
+    def sum_of(self, tile: Tile) -> DoubleDouble:
+        """The exact sum of x and the residual."""
+        x, residual = self._parts(tile)
+        return DoubleDouble(*two_sum(x, residual))
+
+    def size_of(self, tile: Tile) -> Array | None:
+        """The magnitude of what goes into the sum, element by element; None where x is no sum."""
+        if self.residual is None:
+            return None
+        x, residual = self._parts(tile)
+        return np.abs(x) + np.abs(residual)
+
+    def _parts(self, tile: Tile) -> tuple[Array, Array]:
         assert self.residual is not None  # noqa: S101 (asked where there is one)
         return tile.cut(self.x).astype(np.float64), tile.cut(self.residual).astype(np.float64)
 
-    def tail_of(self, tile: Tile) -> Array | None:
-        """What float64 leaves out of an exact sum; None where nothing."""
-        if self.residual is None or not self.exact_sum:
-            return None
-        return two_sum(*self.addends_of(tile))[1]
-
-    def size_of(self, tile: Tile) -> Array | None:
-        """With a residual, the sum of the magnitudes of both addends."""
-        if self.residual is None:
-            return None
-        x, residual = self.addends_of(tile)
-        return np.abs(x) + np.abs(residual)
-
     def largest(self, tile: Tile) -> Array:
-        """The largest magnitude of x, and of a residual, in each row of ``tile``, (sets, 1)."""
+        """The largest magnitude that goes into each row of ``tile``, (sets, 1)."""
         size = self.size_of(tile)
         found: Array = (np.abs(self.x_of(tile)) if size is None else size).max(axis=1, keepdims=True)
         return found
@@ -111,17 +100,13 @@ class Inputs:
         return tile.cut(self.grad_y).astype(np.float64)
 
     def all_finite(self) -> bool:
-        """True if what is normalized has neither NaN nor ±Inf."""
-        flat = self.x.reshape(-1)
-        more = None if self.residual is None else self.residual.reshape(-1)
-        for start in range(0, flat.size, AT_ONCE):
-            part = flat[start : start + AT_ONCE]
-            if more is not None:
-                with np.errstate(all="ignore"):
-                    part = self._sum(part, more[start : start + AT_ONCE])
-            if not np.isfinite(part).all():
-                return False
-        return True
+        """True if x, and the residual, have neither NaN nor ±Inf."""
+        arrays = [array.reshape(-1) for array in (self.x, self.residual) if array is not None]
+        return all(
+            bool(np.isfinite(flat[start : start + AT_ONCE]).all())
+            for flat in arrays
+            for start in range(0, flat.size, AT_ONCE)
+        )
 
     @property
     def state_dtype(self) -> DType:
@@ -130,10 +115,41 @@ class Inputs:
         return DType(self.running_mean.dtype.name)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cut:
+    """The weight at some elements of statistic sets: what x̂ is multiplied by, and ``stored`` where that is 1 + it."""
+
+    value: Real
+    stored: Array | None
+
+
+class Weight:
+    """What x̂ is multiplied by, along x: the weight, 1 plus it, or 1. ``whole`` broadcasts against x."""
+
+    def __init__(self, inputs: Inputs, kind: conventions.Weight, *, precise: bool) -> None:
+        self._inputs = inputs
+        given = None if kind is conventions.Weight.IGNORED else inputs.weight
+        whole = inputs.broadcast(given, 1.0)
+        self.whole: Real = whole
+        self._stored = None
+        if kind is conventions.Weight.ONE_PLUS and given is not None:
+            self._stored = whole
+            self.whole = DoubleDouble(whole) + 1.0 if precise else 1.0 + whole
+
+    def at(self, tile: Tile) -> Cut:
+        """The part at ``tile``."""
+        value, stored, cut = self.whole, self._stored, self._inputs.cut
+        if isinstance(value, DoubleDouble):
+            found: Real = DoubleDouble(cut(value.hi, tile), cut(value.lo, tile))
+        else:
+            found = cut(value, tile)
+        return Cut(value=found, stored=None if stored is None else cut(stored, tile))
+
+
 def prepared(case: Case, arrays: Mapping[str, Floats]) -> tuple[Inputs, Partition]:
     """The inputs of a case as the oracle takes them, and its statistic sets."""
     shape = arrays["x"].shape
     axes = parameter_axes(case.method, shape, case.params)
-    exact = case.convention.residual_sum is ResidualSum.EXACT
-    sets = partition_of(case.method, shape, case.params, case.convention)
-    return Inputs(**arrays, exact_sum=exact, parameter_axes=axes), sets
+    exact = case.convention.residual_sum is conventions.ResidualSum.EXACT
+    own = partition_of(case.method, shape, case.params, case.convention)
+    return Inputs(**arrays, parameter_axes=axes, exact=exact), own

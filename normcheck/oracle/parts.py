@@ -8,8 +8,8 @@ from typing import Protocol, TypeVar
 
 from normcheck.case import Output
 from normcheck.methods.tiles import Block, Tile
-from normcheck.oracle.moments import Moments
 from normcheck.oracle.parameters import Gathered, Summand
+from normcheck.oracle.statistics import Moments
 from normcheck.oracle.truth import Truth
 
 Item = TypeVar("Item")
@@ -58,14 +58,9 @@ Batch = tuple[Moments | None, Moments | None]
 class Sums:
     """The gradients of the parameters, added up part by part."""
 
-    def __init__(
-        self, shapes: Mapping[Output, tuple[int, ...]], *, precise: bool, plain: bool, forgiving: bool
-    ) -> None:
-        self.gathered = {
-            output: Gathered(shape, precise=precise, forgiving=forgiving and output is Output.GRAD_WEIGHT)
-            for output, shape in shapes.items()
-        }
-        self.plain = Sums(shapes, precise=False, plain=False, forgiving=forgiving) if plain else None
+    def __init__(self, shapes: Mapping[Output, tuple[int, ...]], *, precise: bool, plain: bool) -> None:
+        self.gathered = {output: Gathered(shape, precise=precise) for output, shape in shapes.items()}
+        self.plain = Sums(shapes, precise=False, plain=False) if plain else None
 
     def add(self, part: Part) -> None:
         """Take in a part."""

@@ -11,22 +11,11 @@ from numpy.typing import NDArray
 from normcheck.methods.tiles import Tile
 from normcheck.oracle.inputs import Inputs
 from normcheck.oracle.parts import Each
+from normcheck.oracle.reals import Array
 from normcheck.oracle.rule import Rule
 from normcheck.oracle.statistics import Piece, exponents
 
 T = TypeVar("T")
-
-
-def piece_of(
-    inputs: Inputs, tile: Tile, exponent: NDArray[np.int_] | None, *, precise: bool, keep: bool
-) -> Piece:
-    """What is normalized at ``tile``, divided by 2**``exponent``; None: as it is."""
-    parts = (inputs.x_of(tile), inputs.tail_of(tile) if precise else None, inputs.size_of(tile))
-    x, tail, size = (
-        part if part is None or exponent is None else np.ldexp(part, -exponent) for part in parts
-    )
-    assert x is not None  # noqa: S101 (the first of the parts)
-    return Piece(x, precise=precise, keep=keep, tail=tail, size=size)
 
 
 class Pieces:
@@ -50,8 +39,7 @@ class Pieces:
         """The piece at ``tile``."""
         if self._held is not None:
             return self._held
-        exponent = self.exponent if self._precise else None
-        return piece_of(self._inputs, tile, exponent, precise=self._precise, keep=len(self._tiles) == 1)
+        return piece_of(self._inputs, tile, self.exponent, precise=self._precise, keep=len(self._tiles) == 1)
 
     def over(self, function: Callable[[Piece], T], /) -> Iterable[T]:
         """What ``function`` makes of each piece, in their order."""
@@ -60,3 +48,17 @@ class Pieces:
     def drop(self) -> None:
         """Hold nothing any longer."""
         self._held = None
+
+
+def piece_of(
+    inputs: Inputs, tile: Tile, exponent: NDArray[np.int_] | None, *, precise: bool, keep: bool = False
+) -> Piece:
+    """The elements of x at ``tile``, where ``precise`` divided by 2**``exponent`` (None: as they are)."""
+
+    def scaled(array: Array | None) -> Array | None:
+        return np.ldexp(array, -exponent) if precise and exponent is not None and array is not None else array
+
+    x = scaled(inputs.x_of(tile))
+    assert x is not None  # noqa: S101 (there is always an x)
+    tail = scaled(inputs.tail_of(tile)) if precise else None
+    return Piece(x, precise=precise, keep=keep, tail=tail, size=scaled(inputs.size_of(tile)))

@@ -37,13 +37,6 @@ def where(known: NDArray[np.bool_], a: Real, other: Array) -> Real:
     return DoubleDouble(np.where(known, a.hi, other), np.where(known, a.lo, 0.0))
 
 
-def reshaped(a: Real, shape: Sequence[int]) -> Real:
-    """``a`` in another shape."""
-    if isinstance(a, DoubleDouble):
-        return DoubleDouble(a.hi.reshape(shape), a.lo.reshape(shape))
-    return a.reshape(shape)
-
-
 def stacked(parts: Sequence[Real], axis: int = 0) -> Real:
     """Parts one below the other."""
     value: Array = np.concatenate([high(part) for part in parts], axis=axis)

@@ -4,10 +4,9 @@
     running_var  ← (1-m)·running_var + m·var·n/(n-1)   cond ← (1-m)·cond + m·n/(n-1)·2·M|d·x|
                                                        cond₂ ← (1-m)·cond₂ + m·n/(n-1)·M(x²)
 
-with the condition |old| to start from; m is the share of the batch, and n/(n-1) is 1 where the biased variance is
-taken. Statistics that are stored, to go on from, are rounded, which adds their magnitude: once in the dtype of the
-sums, 2¹³ or 2¹⁶ times that in float16 or bfloat16. Instance norm averages the statistics of a channel's samples
-first, as PyTorch does.
+with the condition |old| to start from. Statistics that are stored, to go on from, are rounded, which adds their
+magnitude: once in the dtype of the sums, 2¹³ or 2¹⁶ times that in float16 or bfloat16. Instance norm averages
+the statistics of a channel's samples first, as PyTorch does.
 """
 
 from __future__ import annotations
@@ -19,9 +18,8 @@ from numpy.typing import NDArray
 
 from normcheck.dtype import DType
 from normcheck.oracle.double_double import DoubleDouble
-from normcheck.oracle.given import Running
-from normcheck.oracle.moments import Moments
 from normcheck.oracle.reals import Array, Real, average, high, ldexp, mean, where
+from normcheck.oracle.statistics import Moments, Running
 
 
 def given(old: NDArray[np.floating], *, precise: bool) -> Running:
@@ -32,33 +30,35 @@ def given(old: NDArray[np.floating], *, precise: bool) -> Running:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Update:
-    """How running statistics are updated, ``steps`` times on the same batch.
+class Stepping:
+    """How statistics are trained: ``steps`` times, by a ``momentum`` that weighs the batch, or the ``old`` ones.
 
-    ``dtype`` is that in which they are stored, ``unit`` the unit roundoff of the sums. ``of_old`` tells that
-    ``momentum`` is the share of the old statistics, ``biased`` that the variance of the batch is the biased one.
+    ``held`` is the dtype in which they are stored, ``stats`` that in which sums are.
     """
 
     momentum: float
+    old: bool
     steps: int
-    dtype: DType
-    unit: float
-    of_old: bool = False
-    biased: bool = False
+    held: DType
+    stats: DType
 
-    def shares(self, *, precise: bool) -> tuple[Real, Real]:
-        """The shares of the old statistics and of the batch, exact."""
-        given = np.array([[self.momentum]])
-        rest: Real = DoubleDouble(np.array([[1.0]])) - self.momentum if precise else 1.0 - given
-        return (given, rest) if self.of_old else (rest, given)
+    def shares(self, *, precise: bool) -> tuple[Real, Real | float]:
+        """What the old statistics and those of the batch are weighed by."""
+        rest: Real = (
+            DoubleDouble(np.array([[1.0]])) - self.momentum if precise else np.array([[1.0 - self.momentum]])
+        )
+        if not self.old:
+            return rest, self.momentum
+        same = np.array([[self.momentum]])
+        return (DoubleDouble(same) if precise else same), rest
 
 
-def stored(new: Running, dtype: DType, unit: float) -> Running:
+def stored(new: Running, dtype: DType, stats: DType) -> Running:
     """The same statistics once they are written down in ``dtype``: uncertain by its rounding, in roundoffs of the
-    sums, which are ``unit``, and infinite where it has no number as large.
+    sums, and infinite where it has no number as large.
     """
     value = high(new.value)
-    rounding = dtype.output_roundoff / unit
+    rounding = max(dtype.output_roundoff / stats.output_roundoff, 1.0)
     fits = ~(np.abs(value) >= dtype.largest * (1 + dtype.output_roundoff))
     return replace(
         new,
@@ -68,42 +68,41 @@ def stored(new: Running, dtype: DType, unit: float) -> Running:
     )
 
 
-def trained_mean(old: Running, batch: Moments, update: Update) -> Running:
-    """The running mean after training steps on ``batch``, whose sets repeat the order of the channels C."""
+def trained_mean(old: Running, batch: Moments, stepping: Stepping) -> Running:
+    """The running mean after training on ``batch``, whose sets repeat the order of the channels C."""
     channels = len(old.cond)
     new = _by_channel(ldexp(batch.mean, batch.exponent), channels)
     cond = _by_channel(batch.magnitude * np.ldexp(1.0, batch.exponent), channels)
-    return _stepped(old, new, high(cond), np.zeros_like(old.cond), update)
+    return _stepped(old, new, high(cond), np.zeros_like(old.cond), stepping)
 
 
-def trained_var(old: Running, batch: Moments, update: Update) -> Running:
-    """The running variance after training steps on ``batch``."""
+def trained_var(old: Running, batch: Moments, stepping: Stepping, *, biased: bool) -> Running:
+    """The running variance, which takes the unbiased one unless ``biased``, after training on ``batch``."""
     channels, n = len(old.cond), batch.n
     scale = np.ldexp(1.0, 2 * batch.exponent)
-    share = np.float64(n) / np.float64(n - 1)  # infinite for n = 1, where there is no unbiased variance
-    taken = batch.variance
-    if update.biased:
-        share = np.float64(1.0)
-    else:
-        taken = taken * share if n == 1 else taken * float(n) / float(n - 1)
+    # infinite for n = 1, where there is no unbiased variance
+    share = np.float64(1.0) if biased else np.float64(n) / np.float64(n - 1)
+    exact = n == 1 or biased
+    taken = batch.variance * share if exact else batch.variance * float(n) / float(n - 1)
     new = _by_channel(ldexp(taken, 2 * batch.exponent), channels)
     cond = _by_channel(share * 2.0 * batch.deviation * scale, channels)
     cond2 = _by_channel(share * batch.square * scale, channels)
-    return _stepped(old, new, high(cond), high(cond2), update)
+    return _stepped(old, new, high(cond), high(cond2), stepping)
 
 
-def _stepped(old: Running, batch: Real, cond: Array, cond2: Array, update: Update) -> Running:
-    keep, take = update.shares(precise=isinstance(batch, DoubleDouble))
+def _stepped(old: Running, batch: Real, cond: Array, cond2: Array, stepping: Stepping) -> Running:
+    keep, take = stepping.shares(precise=isinstance(batch, DoubleDouble))
+    taken = high(take) if isinstance(take, DoubleDouble) else take
     new = old
-    for step in range(update.steps):
+    for step in range(stepping.steps):
         if step:
-            new = stored(new, update.dtype, update.unit)
-        plain = high(keep) * high(new.value) + high(take) * high(batch)
+            new = stored(new, stepping.held, stepping.stats)
+        plain = high(keep) * high(new.value) + taken * high(batch)
         value = _overflown(keep * new.value + batch * take, plain)
         new = Running(
             value=value,
-            cond=high(keep) * new.cond + high(take) * cond,
-            cond2=high(keep) * new.cond2 + high(take) * cond2,
+            cond=high(keep) * new.cond + taken * cond,
+            cond2=high(keep) * new.cond2 + taken * cond2,
         )
     return new
 

@@ -2,30 +2,28 @@
 
     mean = sum(x)/n    d = x - mean    var = sum(d²)/n    r = 1/sqrt(var + eps)    x̂ = d·r
 
-The condition numbers are componentwise (N. J. Higham, "Accuracy and Stability of Numerical Algorithms",
-2nd ed., chapter 1), M being the mean over the statistic set:
+or as :mod:`normcheck.oracle.rule` says under another convention: there κ, c and P are defined. The condition numbers
+are componentwise (N. J. Higham, "Accuracy and Stability of Numerical Algorithms", 2nd ed., chapter 1), M being the mean
+over the statistic set, |P||x| = |x| + M|x| or |x|:
 
-    e  = r·(|x| + M|x| + |x̂|·M|x̂·x|)                      of x̂, first order
-    e₂ = e·p + 2·|x̂|·s,   p = r·M|x̂·x|,   s = r²·M(x²)     second order
+    e  = r·(|P||x| + κ·|x̂|·M|x̂·x|)                        of x̂, first order
+    e₂ = e·p + 2·κ·|x̂|·s,   p = κ·r·M|x̂·x|,   s = r²·M(x²)  second order
 
 The second order matters where the inputs' roundoff is not small against the standard deviation: there the
-noise multiplies itself. Where the mean is not taken away, mean and M|x| are 0. The r and κ of other conventions are
-those of :mod:`normcheck.oracle.rule`, and then
+noise multiplies itself. With running statistics in place of the set's own,
 
-    e  = r·(|x| + M|x|) + |x̂|·p       p = κ·r·M|x̂·x|       s = κ·r²·M(x²)
+    e  = r·(|x| + cond(running_mean) + |x - running_mean|·p)       p = ½·cond(running_var)/(running_var + eps)
+    e₂ = r·(cond₂(running_mean) + (|x| + cond(running_mean))·p + |x - running_mean|·s)
+    s  = ½·cond₂(running_var)/(running_var + eps) + 3/2·p²
 
-as r moves by at most 2s, to second order and relative to it: with eps inside by ½cs' + 3/2·c²(r·M|x̂·x|)² <= 2cs', with
-s' = r²·M(x²) and M(x̂²) <= 1/c; with eps outside by c·s'·(1/(rσ) + 1) <= 2s.
+where the condition numbers of statistics that are given are their magnitudes.
 
 Both orders expand around the inputs as they are. Where the standard deviation σ is within reach of roundoffs,
 
     σ <= (16 + √n)·u·√M(x²)
 
 that says too little: inputs that are roundoffs away have no variance at all. The r of the condition numbers is
-then theirs, 1/√eps. A mean that is not taken away leaves no such sets.
-
-With a residual |x| is the sum of the magnitudes of both addends. Not centered, a set with an infinity is exactly 0
-elsewhere, and nothing moves there.
+then theirs, 1/√eps.
 
 A set may be larger than what fits the cache: sums over it are sums over its pieces.
 """
@@ -40,31 +38,32 @@ from typing import Protocol, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from normcheck.conventions.catalogue import EpsPlacement
 from normcheck.oracle.double_double import DoubleDouble
 from normcheck.oracle.reals import Array, Real, high, sum_of, total, where
-from normcheck.oracle.rule import Mask, Rule
+from normcheck.oracle.rule import Rule
 from normcheck.oracle.truth import probable_roundoffs
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Mean:
-    """The mean of each set: ``centre`` + ``correction``, as it is refined once."""
+class Running:
+    """A running mean or variance with its condition numbers: arrays of shape (C, 1)."""
 
-    centre: Real
-    correction: Real
+    value: Real
+    cond: Array
+    cond2: Array
 
-    @property
-    def value(self) -> Real:
-        """The mean as one number."""
-        return self.centre + self.correction
+    def for_sets(self, start: int, stop: int) -> Running:
+        """The statistics of the sets from ``start`` to ``stop``, which go through the channels again and again."""
+        at = np.arange(start, stop) % len(self.cond)
+        return Running(value=self.value[at], cond=self.cond[at], cond2=self.cond2[at])
 
 
 class Piece:
     """Some elements of some statistic sets: ``x`` (sets, m) in float64, divided by 2**``exponent`` (sets, 1).
 
-    With a residual x is a sum: ``tail`` is what the leading float64 leaves out of it, and ``size`` is how far the
-    addends are from 0 together, which is |x| where there is none. With ``keep`` what has been computed of the elements
-    is held for the next pass.
+    ``tail`` is what float64 leaves out of them, ``size`` their magnitude where it is not |x|: that of the parts of a
+    sum. With ``keep`` what has been computed of them is held for the next pass.
     """
 
     def __init__(
@@ -81,16 +80,16 @@ class Piece:
 
     @property
     def size(self) -> Array:
-        """How far each element may move, in units of a relative movement of the inputs."""
+        """The magnitude of what goes in."""
         return np.abs(self.x) if self._size is None else self._size
 
-    def deviation(self, mean: Mean | None) -> Real:
-        """X minus ``mean``; None: what is not centered."""
-        if mean is None:
+    def deviation(self, centre: Real | None, correction: Real | None) -> Real:
+        """X minus the mean, which is ``centre`` + ``correction``; x itself where there is none."""
+        if centre is None or correction is None:
             return self.real
         if self._deviation is not None:
             return self._deviation
-        deviation = (self.real - mean.centre) - mean.correction
+        deviation = (self.real - centre) - correction
         if self._keep:
             self._deviation = deviation
         return deviation
@@ -108,60 +107,49 @@ class Over(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Standardized:
-    """x̂ of some elements of statistic sets, its magnitude and its condition numbers: arrays of shape (sets, m).
-
-    ``unknown`` (sets, 1) is infinite where x̂ cannot be decided, else 0; None where all can be.
-    """
+    """x̂ of some elements of statistic sets, its magnitude and its condition numbers: arrays of shape (sets, m)."""
 
     x_hat: Real
     magnitude: Array
     e: Array
     e2: Array
-    unknown: Array | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Own:
     """The statistics of statistic sets, arrays of shape (sets, 1): what brings their elements to x̂.
 
-    They are those of x divided by 2**``exponent``; x̂ and its condition numbers do not depend on the scale. ``mean`` is
-    None where it is not taken away, ``variance`` is biased, κ (``kappa``) None where it is 1. ``reach`` is the r of the
-    condition numbers, ``magnitude`` M|x|, ``correlation`` κ·M|x̂·x|. ``more_p`` and ``more_s`` are by how much a
-    movement of κ exceeds p and s. ``tiny`` is by how much an input may move at least. ``unknown`` and
-    ``unknown_gradient`` are infinite where x̂ and grad_x cannot be decided, else 0; None where all can be.
+    They are those of x divided by 2**``exponent``; x̂ and its condition numbers do not depend on the scale. The mean
+    is ``centre`` + ``correction``, both None where it is not taken away; the ``variance`` is the biased one, the mean
+    of squares. ``kappa`` None is 1. ``reach`` is the r of the condition numbers, ``magnitude`` M|x| or 0,
+    ``correlation`` κ·M|x̂·x|, ``s`` κ·r²·M(x²); ``q`` and ``s_q`` are p and s of κ·r. ``tiny`` is by how much an input
+    may move at least. ``undecided`` marks the sets of which grad_x has no condition; None: none.
     """
 
     exponent: NDArray[np.int_]
-    mean: Mean | None
+    centre: Real | None
+    correction: Real | None
     variance: Real
     inverse_root: Real
     kappa: Real | None
-    steepest: Array | None
     reach: Array
     tiny: Array
-    magnitude: Array | None
+    magnitude: Array
     correlation: Array
     p: Array
+    q: Array
     s: Array
-    more_p: Array | None
-    more_s: Array | None
-    beyond: Mask | None
-    unknown: Array | None
-    unknown_gradient: Array | None
+    s_q: Array
+    undecided: NDArray[np.bool_] | None
 
     def standardize(self, piece: Piece) -> Standardized:
-        """x̂ of elements of the sets."""
-        x_hat = piece.deviation(self.mean) * self.inverse_root
+        """x̂ of elements of the sets; 0 with an infinite condition where 1/√var without eps has no value."""
+        x_hat = piece.deviation(self.centre, self.correction) * self.inverse_root
+        if np.isinf(self.reach).any():
+            x_hat = where(~np.isinf(high(self.inverse_root)) & np.isfinite(high(x_hat)), x_hat, np.zeros(()))
         size = np.abs(high(x_hat))
-        moved = piece.size + self.tiny
-        if self.magnitude is not None:
-            moved = moved + self.magnitude
-        e = self.reach * (moved + size * self.correlation)
-        if self.beyond is not None:
-            e = np.where(self.beyond, 0.0, e)
-        return Standardized(
-            x_hat=x_hat, magnitude=size, e=e, e2=e * self.p + 2.0 * size * self.s, unknown=self.unknown
-        )
+        e = self.reach * ((piece.size + self.tiny) + self.magnitude + size * self.correlation)
+        return Standardized(x_hat=x_hat, magnitude=size, e=e, e2=e * self.p + 2.0 * size * self.s)
 
 
 def own_statistics(
@@ -173,10 +161,11 @@ def own_statistics(
     is the unit roundoff of the inputs.
     """
     scaled_tiny = np.ldexp(tiny, -exponent)
-    mean = _mean(over, n) if rule.centered else None
+    centre, correction = _mean(over, n) if rule.centered else (None, None)
 
     def sums(piece: Piece) -> tuple[Real, Array, Array]:
-        deviation, magnitude = piece.deviation(mean), piece.size + scaled_tiny
+        deviation, size = piece.deviation(centre, correction), piece.size
+        magnitude = size + scaled_tiny
         return (
             total(deviation * deviation),
             high(total(magnitude)),
@@ -185,96 +174,171 @@ def own_statistics(
 
     squares, magnitudes, magnitudes2 = map(sum_of, zip(*over(sums), strict=True))
     variance = squares / float(n)
-    used = rule.corrected(squares, variance, n)
-    inverse_root = rule.root(used, exponent)
-    steps = probable_roundoffs(n) * unit
-    near = np.sqrt(high(variance)) <= steps * np.sqrt(high(magnitudes2) / n)
-    unknown = rule.undecided_x(near)
-    if unknown is not None:
-        inverse_root = where(~unknown, inverse_root, np.zeros_like(high(variance)))
+    v = rule.corrected(variance, n)
+    inverse_root = rule.inverse_root(v, exponent)
+    lost = probable_roundoffs(n) * unit * np.sqrt(high(magnitudes2) / n)
     r = high(inverse_root)
-    if rule.centered and unknown is None:
-        r = np.where(near, rule.root_of_nothing(exponent), r)
+    if rule.centered:
+        r = np.where(np.sqrt(high(variance)) <= lost, rule.of_constant(exponent), r)
 
     def products(piece: Piece) -> tuple[Array, Array]:
-        x_hat = high(piece.deviation(mean) * inverse_root)
+        x_hat = high(piece.deviation(centre, correction) * inverse_root)
         correlated = np.abs(x_hat) * (piece.size + scaled_tiny)
         return high(total(correlated)), high(total(np.square(r * piece.size)))
 
     correlations, squares_of_x = map(sum_of, zip(*over(products), strict=True))
     correlation, s = high(correlations) / n, high(squares_of_x) / n
-    # an uncentered set with an infinity is exactly 0 elsewhere: there no input moves anything
-    beyond = None if rule.centered or not np.isinf(high(magnitudes2)).any() else np.isinf(high(magnitudes2))
-    if beyond is not None:
-        inverse_root = where(~beyond, inverse_root, np.zeros_like(s))
-        r, correlation, s = (np.where(beyond, 0.0, a) for a in (r, correlation, s))
-    unsure = None
-    if not rule.decides_everything:
-        noise = _noise(used, inverse_root, correlation, high(magnitudes2) / n, steps)
-        unsure = rule.undecided_gradient(near, used, noise, exponent)
-    kappa = rule.kappa(used, inverse_root, n, exponent)
-    steepest = rule.steepest(kappa, unsure, n)
-    if steepest is not None:
-        correlation, s = correlation * steepest, s * steepest
-    p, share = r * correlation, rule.share(used, inverse_root)
+    kappa = rule.kappa(v, inverse_root, n)
+    if kappa is not None:
+        # of a constant set κ·M|x̂·x| is c·M|d·x|/σ, which is at most c·√M(x²), and κ·|x̂|·s nothing
+        constant = rule.correction(n) * np.sqrt(high(magnitudes2) / n)
+        correlation = _known(high(kappa) * correlation, constant)
+        s = _known(high(kappa) * s, np.zeros_like(s))
+    if not rule.centered:
+        dead = ~np.isfinite(high(variance))  # one x is infinite: the others become 0
+        correlation, s = np.where(dead, 0.0, correlation), np.where(dead, 0.0, s)
+    p = r * correlation
+    q, s_q = (p, s) if rule.placement is not EpsPlacement.OUTSIDE_SQRT else _outside(p, s, r, high(v))
     return Own(
         exponent=exponent,
-        mean=mean,
+        centre=centre,
+        correction=correction,
         variance=variance,
         inverse_root=inverse_root,
         kappa=kappa,
-        steepest=steepest,
         reach=r,
         tiny=scaled_tiny,
-        magnitude=high(magnitudes) / n if rule.centered else None,
+        magnitude=high(magnitudes) / n if rule.centered else np.zeros_like(r),
         correlation=correlation,
         p=p,
+        q=q,
         s=s,
-        more_p=None if share is None else p / share - p,
-        more_s=None if share is None else s / share - s,
-        beyond=beyond,
-        unknown=_infinite(unknown),
-        unknown_gradient=_infinite(unsure),
+        s_q=s_q,
+        undecided=rule.undecided(high(v), lost, exponent),
     )
 
 
-def _noise(variance: Real, root: Real, correlation: Array, square: Array, steps: float) -> Array:
-    """By how much so many ``steps`` of roundoffs may move the variance; twice that, as n - 1 is half of n for n = 2."""
-    return steps * (high(variance) + 4.0 * correlation / high(root)) + 2.0 * steps**2 * square
+def _outside(p: Array, s: Array, r: Array, v: Array) -> tuple[Array, Array]:
+    """P and s of κ·r = c/√v."""
+    share = r * np.sqrt(v)
+    return p / share, s / share
 
 
-def _infinite(undecided: Mask | None) -> Array | None:
-    return None if undecided is None else np.where(undecided, np.inf, 0.0)
+def _known(a: Array, other: Array) -> Array:
+    """``a`` where it is finite."""
+    return np.where(np.isfinite(a), a, other)
 
 
 def plain_statistics(
     over: Over, n: int, rule: Rule, *, exponent: NDArray[np.int_]
-) -> tuple[Mean | None, Real, Real | None]:
-    """Mean, inverse root and κ alone, as :func:`own_statistics` has them."""
-    mean = _mean(over, n) if rule.centered else None
+) -> tuple[Real | None, Real | None, Real, Real | None]:
+    """Centre, correction, inverse root and κ alone, as :func:`own_statistics` has them."""
+    centre, correction = _mean(over, n) if rule.centered else (None, None)
 
     def squares(piece: Piece) -> Real:
-        deviation = piece.deviation(mean)
+        deviation = piece.deviation(centre, correction)
         return total(deviation * deviation)
 
-    added = sum_of(over(squares))
-    used = rule.corrected(added, added / float(n), n)
-    root = rule.root(used, exponent)
-    return mean, root, rule.kappa(used, root, n, exponent)
+    v = rule.corrected(sum_of(over(squares)) / float(n), n)
+    root = rule.inverse_root(v, exponent)
+    return centre, correction, root, rule.kappa(v, root, n)
 
 
-def _mean(over: Over, n: int) -> Mean:
+def _mean(over: Over, n: int) -> tuple[Real, Real]:
+    """The mean of each set, and its correction: it is refined once."""
     centre = sum_of(over(lambda piece: total(piece.real))) / float(n)
-    return Mean(centre=centre, correction=sum_of(over(lambda piece: total(piece.real - centre))) / float(n))
+    return centre, sum_of(over(lambda piece: total(piece.real - centre))) / float(n)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Given:
+    """Running statistics in the place of the sets' own, as in eval mode; their uncertainty is passed on."""
+
+    mean: Running
+    inverse_root: Real
+    tiny: float
+    p: Array
+    s: Array
+
+    @classmethod
+    def of(cls, mean: Running, var: Running, rule: Rule, *, tiny: float) -> Given:
+        """The statistics, one for each set."""
+        nothing = np.zeros(high(var.value).shape, dtype=np.int_)
+        root = rule.inverse_root(var.value, nothing)
+        if rule.placement is EpsPlacement.INSIDE_SQRT:
+            total_var = high(var.value + rule.eps)
+            gain, gain2 = var.cond / total_var, var.cond2 / total_var
+            first, second = 0.5 * gain, 0.5 * gain2 + 0.375 * np.square(gain)
+        else:
+            a, b = rule.slopes(high(var.value), high(root), nothing)
+            first, second = a * var.cond, a * var.cond2 + b * np.square(var.cond)
+        return cls(mean=mean, inverse_root=root, tiny=tiny, p=first, s=second)
+
+    def standardize(self, piece: Piece) -> Standardized:
+        """x̂ of elements of the sets."""
+        deviation = piece.real - self.mean.value
+        r, distance = high(self.inverse_root), np.abs(high(deviation))
+        e = piece.size + self.tiny + self.mean.cond  # of the deviation
+        x_hat = _scaled_product(deviation, self.inverse_root)
+        return Standardized(
+            x_hat=x_hat,
+            magnitude=np.abs(high(x_hat)),
+            e=r * (e + distance * self.p),
+            e2=r * (self.mean.cond2 + e * self.p + distance * self.s),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Moments:
+    """What running statistics take of the sets of a batch of ``n`` elements each: arrays of shape (sets, 1).
+
+    They are those of x divided by 2**``exponent``: the mean, the biased variance, M|x|, M|d·x| and M(x²).
+    """
+
+    n: int
+    exponent: NDArray[np.int_]
+    mean: Real
+    variance: Real
+    magnitude: Array
+    deviation: Array
+    square: Array
+
+
+def moments(own: Own, over: Over, n: int) -> Moments:
+    """The moments of the sets that ``own`` are the statistics of."""
+    assert own.centre is not None  # noqa: S101 (what keeps a running mean takes it away)
+    assert own.correction is not None  # noqa: S101
+
+    def sums(piece: Piece) -> tuple[Real, ...]:
+        size = piece.size
+        deviation = np.abs(high(piece.deviation(own.centre, own.correction)))
+        return total(size), total(deviation * size), total(np.square(size)), total(piece.x)
+
+    magnitude, deviation, square, plain = map(sum_of, zip(*over(sums), strict=True))
+    mean = own.centre + own.correction
+    finite = np.isfinite(high(plain))
+    return Moments(
+        n=n,
+        exponent=own.exponent,
+        # infinite where x is: the error-free transformations make that NaN
+        mean=mean if finite.all() else where(finite, mean, high(plain) / n),
+        variance=own.variance,
+        magnitude=high(magnitude) / n,
+        deviation=high(deviation) / n,
+        square=high(square) / n,
+    )
 
 
 def exponents(maxima: Iterable[Array], rule: Rule) -> NDArray[np.int_]:
-    """The powers of two that bring sets, and what counts of eps, to at most 1: squares stay in range.
+    """The powers of two that bring sets, and what weighs as much as eps, to at most 1: squares stay in range.
 
     ``maxima`` are the largest magnitudes in the pieces of each set, (sets, 1).
     """
-    largest = np.maximum(functools.reduce(np.maximum, maxima), rule.least)
+    largest = np.maximum(functools.reduce(np.maximum, maxima), rule.least_deviation)
     exponent: NDArray[np.int_] = np.frexp(np.where(np.isfinite(largest), largest, 1.0))[1]
+    if rule.placement is EpsPlacement.OUTSIDE_SQRT and rule.eps:
+        # far below eps: nearer to it, as far as squares keep all of their digits, for r is 1/eps
+        exponent = exponent + np.clip(np.frexp(rule.eps)[1] - exponent, 0, 400)
     return exponent
 
 
@@ -290,3 +354,11 @@ def standardize(x: Array, rule: Rule, *, precise: bool, tiny: float, unit: float
         lambda function: [function(piece)], x.shape[1], rule, exponent=exponent, tiny=tiny, unit=unit
     )
     return own, own.standardize(piece)
+
+
+def _scaled_product(a: Real, b: Real) -> Real:
+    """a·b with a's exponents apart, so that the splitting in double-double products cannot overflow."""
+    if not isinstance(a, DoubleDouble):
+        return a * b
+    exponent = np.frexp(a.hi)[1]
+    return (a.ldexp(-exponent) * b).ldexp(exponent)

@@ -29,9 +29,8 @@ class Truth:
     ``value`` + ``tail`` is the result (``tail`` is None up to float32, where float64 alone is twice the
     precision); ``cond`` and ``cond2`` its condition numbers of first and second order; ``n`` the largest
     count of elements summed. All arrays are float64 and have the output's shape. ``unit`` is the unit
-    roundoff that the oracle worked in. ``forgiven`` is what a result may be off beyond the rounding to its dtype, for
-    a convention that rounds on the way (None: nothing). ``undecided`` marks the elements of which nothing can be said
-    (None: there are none).
+    roundoff that the oracle worked in. ``forgiven`` is what a result may be off, beyond the rounding of it, for what
+    the convention rounds on the way. An infinite condition says that nothing can be decided there.
     """
 
     value: Array
@@ -41,13 +40,6 @@ class Truth:
     n: int
     unit: float
     forgiven: Array | None = None
-    undecided: NDArray[np.bool_] | None = None
-
-    @property
-    def decidable(self) -> NDArray[np.bool_]:
-        """Where there is a finite number to compare."""
-        finite = np.isfinite(self.value)
-        return finite if self.undecided is None else finite & ~self.undecided
 
     def at(self, index: Any) -> Truth:
         """The elements at ``index``."""
@@ -58,7 +50,6 @@ class Truth:
             cond=self.cond[index],
             cond2=self.cond2[index],
             forgiven=None if self.forgiven is None else self.forgiven[index],
-            undecided=None if self.undecided is None else self.undecided[index],
         )
 
     def reshaped(self, shape: tuple[int, ...]) -> Truth:
@@ -70,7 +61,6 @@ class Truth:
             cond=self.cond.reshape(shape),
             cond2=self.cond2.reshape(shape),
             forgiven=None if self.forgiven is None else self.forgiven.reshape(shape),
-            undecided=None if self.undecided is None else self.undecided.reshape(shape),
         )
 
     def claimed_error(self) -> Array:

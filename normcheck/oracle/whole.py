@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import itertools
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from normcheck.case import Case, Output
-from normcheck.methods.tiles import Tile
 from normcheck.oracle.evaluate import Oracle, oracle_of
 from normcheck.oracle.inputs import Inputs
 from normcheck.oracle.truth import Truth
@@ -35,25 +35,21 @@ def whole(oracle: Oracle) -> dict[Output, Truth]:
     for part in parts:
         sums.add(part)
     found = oracle.totals([each.batch for each in evaluated], sums)
+    shape = oracle.partition.shape
     for output in oracle.outputs:
         if output.is_elementwise:
-            found[output] = _pasted([(part.tile, part.truths[output]) for part in parts], oracle)
+            names = ("value", "tail", "cond", "cond2", "forgiven")
+            first = parts[0].truths[output] if parts else None
+            arrays = {name: np.empty(shape) for name in names if getattr(first, name, None) is not None}
+            for part, name in itertools.product(parts, arrays):
+                part.tile.paste(getattr(part.truths[output], name), arrays[name])
+            found[output] = Truth(
+                value=arrays["value"],
+                tail=arrays.get("tail"),
+                cond=arrays["cond"],
+                cond2=arrays["cond2"],
+                forgiven=arrays.get("forgiven"),
+                n=oracle.terms(output),
+                unit=oracle.unit,
+            )
     return {output: found[output] for output in oracle.outputs}
-
-
-def _pasted(parts: Sequence[tuple[Tile, Truth]], oracle: Oracle) -> Truth:
-    """An output of the shape of x from its parts."""
-    arrays: dict[str, NDArray[Any]] = {}
-    for name in ("value", "tail", "cond", "cond2", "forgiven", "undecided"):
-        for tile, truth in parts:
-            if (part := getattr(truth, name)) is None:
-                continue
-            if name not in arrays:
-                arrays[name] = np.zeros(oracle.partition.shape, part.dtype)
-            tile.paste(part, arrays[name])
-    if not parts:
-        empty = np.empty(oracle.partition.shape)
-        arrays = {"value": empty, "cond": empty, "cond2": empty}
-    n = parts[0][1].n if parts else oracle.n
-    tail = arrays.pop("tail", None)
-    return Truth(**arrays, tail=tail, n=n, unit=oracle.unit)

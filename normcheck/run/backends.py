@@ -12,7 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from normcheck.backends import BUILTIN, DEFAULT, Entry, entry_of, missing, registered
+from normcheck.case import Method
 from normcheck.errors import TargetError, UnknownNameError, UsageError
+from normcheck.methods import usual_keywords
 from normcheck.report import EXPECTED
 
 FILE = "file"  # the host of recordings
@@ -112,6 +114,7 @@ class BackendSpec:
             "options": dict(self.options),
             "device": self.device,
             "target": self.target,
+            "methods": {method.value: usual_keywords(method) for method in Method},
         }
 
 

@@ -16,13 +16,14 @@ from normcheck.answer import Answer
 from normcheck.backends import BUILTIN
 from normcheck.backends._base import Task, UnavailableError
 from normcheck.dtypes import tagged
-from normcheck.errors import UsageError
+from normcheck.errors import TargetError, UsageError
 from normcheck.run import sources
 from normcheck.run.backends import BackendSpec
 from normcheck.run.replies import answer_of, task_of
 from normcheck.run.sources import Question
 from normcheck.worker.compute import Worker
 from normcheck.worker.serve import adapter_of, reply_to
+from normcheck.worker.signature import UnknownParameterError
 
 ONE_AT_A_TIME = threading.Lock()  # settings are the process's: two sources would set them back for each other
 
@@ -52,7 +53,10 @@ class InProcess:
             try:
                 self.environment = backend.environment()
                 worker = Worker(backend, self.spec.function)
+                worker.check()
                 reply = reply_to(worker, Task(**task_of(question.case)), inputs)
+            except UnknownParameterError as error:
+                raise TargetError(f"backend {self.spec.name!r}: the function {error}") from None
             finally:
                 backend.release()
         return answer_of(reply, reply.pop("outputs", {}), "")

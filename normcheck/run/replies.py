@@ -10,7 +10,7 @@ from normcheck.backends._base import Task
 from normcheck.case import Case
 from normcheck.data import to_data
 from normcheck.dtypes import untagged
-from normcheck.methods import definition
+from normcheck.methods import keywords
 from normcheck.verdict import Verdict
 from normcheck.worker import frames
 
@@ -18,9 +18,8 @@ from normcheck.worker import frames
 def task_of(case: Case) -> dict[str, Any]:
     """The fields of a :class:`normcheck.backends._base.Task`."""
     spelled = {"case": case.id, **to_data(case)}
-    own = ("eps", *definition(case.method).parameters)
-    params = {name: value for name, value in to_data(case.params).items() if name in own}
-    return {name: spelled[name] for name in Task._fields if name in spelled} | {"params": params}
+    found = {name: spelled[name] for name in Task._fields if name in spelled}
+    return found | {"params": keywords(case.method, case.params)}
 
 
 def answer_of(header: Mapping[str, Any], outputs: Mapping[str, frames.Tagged], printed: str) -> Answer:

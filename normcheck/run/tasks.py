@@ -81,7 +81,8 @@ class _LawTrial:
         """False for a recording, which has no other answers, and for an implementation of one method where the law
         is between two.
         """
-        return spec.recording is None and (spec.target is None or not self.law.between_methods)
+        of_one_method = spec.target is not None or spec.function is not None
+        return spec.recording is None and not (of_one_method and self.law.between_methods)
 
 
 class LawsTask:
@@ -97,7 +98,7 @@ class LawsTask:
         self._trials = [
             _LawTrial(law=law, trial=trial)
             for law in LAWS
-            if (trial := law.put_to(case, own.arrays)) is not None and trial.relations
+            if (trial := law.trial(case, own.arrays)) is not None and trial.relations
         ]
         self.runs = {OWN: own}
         for each in self._trials:

@@ -8,9 +8,9 @@ from typing import Any, Dict, List, Optional, Tuple
 import numpy as np
 
 from normcheck.backends._base import GRADIENTS, Backend, NotAnArrayError, Tagged, Task, laid_out
-from normcheck.worker import frames, target
+from normcheck.worker import expressed, frames, signature, target
 
-PARAMETERS = ("weight", "bias")
+ARRAYS = ("x", "weight", "bias")
 STATE = ("running_mean", "running_var")
 BLOCK = 2**20  # bytes that are compared at a time
 
@@ -23,7 +23,12 @@ class Worker:
 
     def __init__(self, backend: Backend, own: Optional[Any]) -> None:
         self.backend = backend
-        self.own = None if own is None else backend.as_function(own)
+        self.own = None if own is None else signature.Bound(backend.as_function(own))
+
+    def check(self) -> None:
+        """Raise UnknownParameterError where the user's function needs what no case has."""
+        if self.own is not None:
+            self.own.check()
 
     def compute(self, task: Task, inputs: Inputs) -> Reply:
         """The reply to ``task``: its outputs, or why there are none.
@@ -34,20 +39,24 @@ class Worker:
         """
         self.backend.configure(task)
         shape = inputs["x"][1].shape
+        task = task._replace(arrays=tuple(inputs))
         state: Tuple[str, ...] = STATE if task.tracks else ()
+        claimed = state
         if self.own is None:
+            task = expressed.adapted(task)
             function, static = self.backend.METHODS.get(task.method), target.own_keywords(task)
             reason = self.backend.unsupported(task, shape)
             if reason is None and (reason := self.backend.expected_error(task, shape)) is not None:
                 return self._refusal(task, reason, function, static, state, inputs)
         else:
             function = self.own
-            channels = shape[task.params.get("channel_axis", 1)]
-            static, state, reason = target.keywords(function, task, channels)
+            fits = signature.fitted(self.own, task, shape)
+            static, state, reason = fits.keywords, fits.state, fits.reason
+            claimed = fits.claimed
         if reason is not None:
             return {"status": "unsupported", "message": reason}
-        reply = self._call(task, function, static, state, inputs)
-        again = self._call(task, function, static, state, inputs)["outputs"]
+        reply = self._call(task, function, static, state, claimed, inputs)
+        again = self._call(task, function, static, state, claimed, inputs)["outputs"]
         reply["nondeterministic"], reply["overwritten"] = [], []
         for name, (_, array) in reply["outputs"].items():
             _, second = again.pop(name, (None, None))
@@ -68,22 +77,31 @@ class Worker:
     ) -> Reply:
         """A case for which the framework is expected to raise: it is called, to see that it does."""
         try:
-            self._call(task, function, static, state, inputs)
+            self._call(task, function, static, state, state, inputs)
         except Exception as error:
             return {"status": "unsupported", "message": f"{reason}: {target.summary(error)}"}
         message = f"expected an error ({reason}), but the call succeeded"
         return {"status": "error", "message": message, "traceback": ""}
 
     def _call(
-        self, task: Task, function: Any, static: Dict[str, Any], state: Tuple[str, ...], inputs: Inputs
+        self,
+        task: Task,
+        function: Any,
+        static: Dict[str, Any],
+        state: Tuple[str, ...],
+        claimed: Tuple[str, ...],
+        inputs: Inputs,
     ) -> Reply:
-        """Call ``function`` once on fresh copies of ``inputs``."""
+        """Call ``function`` once on fresh copies of ``inputs``; it gets ``state``, and updates what is ``claimed``."""
         copies = {
             name: (dtype, laid_out(array, task.layout) if name == "x" else array.copy())
             for name, (dtype, array) in inputs.items()
         }
         native = {name: self.backend.from_numpy(tagged) for name, tagged in copies.items()}
-        arrays = [native.get(name) for name in ("x", *PARAMETERS)]
+        if self.own is None:
+            native = expressed.arrays(self.backend, task, native)
+        arrays = [native.get(name) for name in ARRAYS]
+        arrays += [native["residual"]] if "residual" in native else []
         named = {name: native[name] for name in state}
         start = time.perf_counter()
         if state:
@@ -97,7 +115,8 @@ class Worker:
             )
         else:
             returned = self.backend.compiled(function, static)(*arrays, **named)
-        reply = self._outputs(task, returned, gradients, error, named, inputs)
+        kept = {name: named[name] for name in claimed}
+        reply = self._outputs(task, returned, gradients, error, kept, inputs)
         reply["seconds"] = time.perf_counter() - start
         reply["changed"] = [
             name
@@ -134,9 +153,8 @@ class Worker:
         """The running statistics after the training steps that come before the call that is looked at."""
         training = {**static, "training": True} if "training" in static else static
         for _ in range(task.steps - 1 if task.mode == "train" else task.steps):
-            returned = self.backend.compiled(function, training)(*arrays, **named)
-            if isinstance(returned, tuple) and len(returned) == 1 + len(STATE):
-                named = {name: value for name, value in zip(STATE, returned[1:]) if name in named}
+            values, _, _ = split_returned(task, self.backend.compiled(function, training)(*arrays, **named))
+            named = {name: values.get(name, value) for name, value in named.items()}
         return named
 
     def _outputs(
@@ -151,10 +169,11 @@ class Worker:
         """The arrays that there are, by name; what is no array is a problem to report.
 
         ``absent`` are outputs that the implementation does not claim to have: the running statistics of a
-        function that does not take them, gradients where the host cannot differentiate.
+        function that does not take them, gradients where the host cannot differentiate. Those that it claims, and does
+        not return, are ``named``: updated where they are, or not at all.
         """
         values, absent, problems = split_returned(task, returned)
-        values.update(self._updated_in_place(absent, named, inputs))
+        values.update({name: named[name] for name in absent if name in named})
         absent = [name for name in absent if name not in values]
         errors: Dict[str, str] = {}
         asked = [name for name in task.outputs if name in GRADIENTS]
@@ -174,18 +193,19 @@ class Worker:
                 problems[name] = str(problem)
                 continue
             if dtype in frames.DTYPES:
-                outputs[name] = (dtype, array)
+                outputs[name] = self._narrowed(task, name, (dtype, array), inputs)
             else:
                 problems[name] = f"has dtype {dtype}"
         return {"status": "ok", "outputs": outputs, "problems": problems, "errors": errors, "absent": absent}
 
-    def _updated_in_place(self, absent: List[str], named: Dict[str, Any], inputs: Inputs) -> Dict[str, Any]:
-        """Running statistics that were not returned but changed where they are, as torch's own are."""
-        candidates = {name: named[name] for name in absent if name in named}
-        now = {name: self.backend.to_numpy(value)[1].tobytes() for name, value in candidates.items()}
-        if all(content == inputs[name][1].tobytes() for name, content in now.items()):
-            return {}
-        return candidates
+    def _narrowed(self, task: Task, name: str, found: Tagged, inputs: Inputs) -> Tagged:
+        """An output; the gradient of a parameter that was widened for the adapter in the dtype of the parameter."""
+        given = inputs.get(name[len("grad_") :]) if name in ("grad_weight", "grad_bias") else None
+        widened = self.own is None and given is not None and expressed.widens(task)
+        if not widened or given is None or found[0] != "float32" or given[0] == "float32":
+            return found
+        native = self.backend.from_numpy(found)
+        return self.backend.to_numpy(self.backend.cast(native, self.backend.from_numpy(given)))
 
 
 def _differ(a: np.ndarray[Any, Any], b: np.ndarray[Any, Any]) -> bool:
@@ -206,9 +226,14 @@ def _bits(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
 def split_returned(task: Task, returned: Any) -> Tuple[Dict[str, Any], List[str], Dict[str, str]]:
     """What was returned, by name; the running statistics that were not; and what is wrong with it."""
     state = [name for name in STATE if name in task.outputs]
-    if not (isinstance(returned, tuple) and task.tracks):
+    more = ["sum"] if "residual" in task.arrays else []
+    if not (isinstance(returned, (tuple, list)) and (task.tracks or more)):
         return {"y": returned}, state, {}
-    if len(returned) == 1 + len(STATE):
-        return dict(zip(("y", *STATE), returned)), [], {}
-    problem = f"is one of {len(returned)} values returned; batch norm returns y or (y, {', '.join(STATE)})"
+    if len(returned) == 1 + len(more):
+        return dict(zip(("y", *more), returned)), state, {}
+    if task.tracks and len(returned) == 1 + len(more) + len(STATE):
+        return dict(zip(("y", *more, *STATE), returned)), [], {}
+    valid = [("y", *more)] + [("y", *more, *STATE)] * task.tracks
+    words = " or ".join(f"({', '.join(names)})" if len(names) > 1 else "y" for names in valid)
+    problem = f"is one of {len(returned)} values returned; {task.method} norm returns {words}"
     return {}, [], {"y": problem}

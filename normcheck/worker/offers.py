@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any, Dict
+from typing import Any, Dict, Mapping
 
 from normcheck.backends._base import Backend, Task
 
-CANONICAL: Dict[str, Dict[str, Any]] = {
-    "batch": {"momentum": 0.1},
-    "layer": {"normalized_ndim": 1},
-    "instance": {},
-    "group": {"num_groups": 2},
-}
 
+def offers(backend: Backend, methods: Mapping[str, Mapping[str, Any]]) -> Dict[str, Any]:
+    """By method: dtypes, gradients and running statistics that the adapter has, and in words what it lacks.
 
-def offers(backend: Backend) -> Dict[str, Any]:
-    """By method: dtypes, gradients and running statistics that the adapter has, and in words what it lacks."""
+    ``methods`` has usual parameters of each.
+    """
     found: Dict[str, Any] = {}
-    for method, params in CANONICAL.items():
+    for method, params in methods.items():
         stateless = {dtype: backend.not_offered(_task(method, dtype, params)) for dtype in Backend.DTYPES}
         dtypes = [dtype for dtype, reason in stateless.items() if reason is None]
         reasons = {reason for reason in stateless.values() if reason is not None}
@@ -36,7 +32,5 @@ def offers(backend: Backend) -> Dict[str, Any]:
     return found
 
 
-def _task(method: str, dtype: str, params: Dict[str, Any]) -> Task:
-    return Task(
-        "", method, "train", dtype, "contiguous", 1, {"eps": 1e-5, "channel_axis": 1, **params}, ["y"]
-    )
+def _task(method: str, dtype: str, params: Mapping[str, Any]) -> Task:
+    return Task("", method, "train", dtype, "contiguous", 1, dict(params), ["y"])

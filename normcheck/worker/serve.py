@@ -13,7 +13,7 @@ import threading
 from typing import Any, Dict, Iterable, Tuple
 
 from normcheck.backends._base import Backend, Tagged, Task, UnavailableError
-from normcheck.worker import frames, target
+from normcheck.worker import frames, signature, target
 from normcheck.worker.compute import Worker
 from normcheck.worker.offers import offers
 
@@ -32,16 +32,23 @@ def serve(sock: socket.socket, directory: str, spec: Dict[str, Any], requests: I
         reason = f"{spec['host']} cannot be imported: {target.summary(error)}"
         frames.send(sock, {"kind": "unavailable", "message": reason})
         return
-    frames.send(sock, {"kind": "ready", "environment": environment, "offers": offers(backend)})
-    own = None
+    frames.send(
+        sock, {"kind": "ready", "environment": environment, "offers": offers(backend, spec["methods"])}
+    )
+    worker = Worker(backend, None)
     if spec.get("target"):
         try:
             own = target.load(spec["target"], spec["host"])
+            worker = Worker(backend, own)
+            worker.check()
+        except signature.UnknownParameterError as error:
+            message = f"{spec['target']} {error}"
+            frames.send(sock, {"kind": "bad target", "message": message, "traceback": ""})
+            return
         except target.BadTargetError as error:
             frames.send(sock, {"kind": "bad target", "message": str(error), "traceback": error.details})
             return
         frames.send(sock, {"kind": "loaded"})
-    worker = Worker(backend, own)
     for header, inputs in requests:
         reply = reply_to(worker, Task(**header["task"]), inputs)
         _flush()

@@ -1,4 +1,4 @@
-"""A user's own implementation: find it, and call it as its signature wants (DESIGN §4)."""
+"""A user's own implementation: find it, and tell what went wrong in it."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ import os
 import sys
 import traceback
 from types import ModuleType, TracebackType
-from typing import Any, Dict, List, Optional, Tuple
+from typing import Any, Dict, List, Optional
 
-from normcheck.backends._base import Task, as_channel_lists, is_regular
+from normcheck.backends._base import Task
 
 OURS = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
@@ -43,6 +43,11 @@ def load(target: str, host: str) -> Any:
                 f"{place} has no attribute {attribute!r}; callable in it: {', '.join(names)}"
             )
         value = getattr(value, name)
+    if inspect.isclass(value):
+        raise BadTargetError(
+            f"{target} is a class, not an object to call: make an instance in the file, "
+            f"norm = {attribute}(), and name that"
+        )
     if not callable(value):
         raise BadTargetError(f"{target} is a {type(value).__name__}, not a function or a module to call")
     keras = sys.modules.get("keras")  # its layers exist only if somebody has imported it
@@ -73,16 +78,6 @@ def _from_module(name: str) -> ModuleType:
     return importlib.import_module(name)
 
 
-def _accepted(function: Any) -> Tuple[Optional[frozenset[str]], bool]:
-    """The keywords that ``function`` takes (None: its signature is not known), and if it takes any."""
-    try:
-        parameters = inspect.signature(function).parameters.values()
-    except (TypeError, ValueError):
-        return None, True
-    named = frozenset(p.name for p in parameters if p.kind in (p.KEYWORD_ONLY, p.POSITIONAL_OR_KEYWORD))
-    return named, any(p.kind is p.VAR_KEYWORD for p in parameters)
-
-
 def own_keywords(task: Task) -> Dict[str, Any]:
     """The keywords of a built-in function for ``task``: all that its method has."""
     keywords = dict(task.params)
@@ -90,43 +85,6 @@ def own_keywords(task: Task) -> Dict[str, Any]:
         keywords.pop("track_running_stats", None)
         keywords["training"] = task.mode == "train"
     return keywords
-
-
-def keywords(
-    function: Any, task: Task, channels: int
-) -> Tuple[Dict[str, Any], Tuple[str, ...], Optional[str]]:
-    """The keywords to call ``function`` with for ``task``: of what the case has, those that it accepts.
-
-    With them, the running statistics that it accepts, and None, or why it cannot be called for the case at all.
-    """
-    named, any_keyword = _accepted(function)
-
-    def accepts(name: str) -> bool:
-        return any_keyword or named is None or name in named
-
-    offered = own_keywords(task)
-    state: Tuple[str, ...] = ()
-    if task.tracks:
-        state = tuple(name for name in ("running_mean", "running_var") if accepts(name))
-        if task.mode == "eval" and not (accepts("training") and len(state) == 2):
-            return {}, (), "takes no training, running_mean and running_var, so it has no eval mode"
-    if task.method == "group":
-        groups = as_channel_lists(offered.get("num_groups"), offered.get("groups"), channels)
-        regular = is_regular(groups)
-        offered["groups"], offered["num_groups"] = groups, len(groups)
-        if accepts("num_groups") and regular:
-            offered.pop("groups")
-        elif accepts("groups"):
-            offered.pop("num_groups")
-        elif accepts("num_groups"):
-            return {}, (), "takes num_groups only, and these groups are not equal and contiguous"
-    if offered.get("channel_axis") == 1:
-        # The canonical layout needs no word; only a signature that names the axis gets it.
-        if not (named and "channel_axis" in named):
-            offered.pop("channel_axis")
-    elif "channel_axis" in offered and not accepts("channel_axis"):
-        return {}, (), "does not take channel_axis, and the channels of this case are last"
-    return {name: value for name, value in offered.items() if accepts(name)}, state, None
 
 
 def users_traceback(error: BaseException) -> str:

@@ -13,6 +13,8 @@ import numpy as np
 from flint import arb, ctx
 
 from normcheck.case import Method, Mode, Output
+from normcheck.conventions.catalogue import PYTORCH, Convention, Statistics
+from normcheck.methods import definition
 from normcheck.oracle import Inputs
 from normcheck.parameters import Params
 
@@ -34,10 +36,12 @@ def layer(
 
     found: dict[Output, dict[Index, arb]] = defaultdict(dict)
     x_hat: dict[Index, arb] = {}
-    for members in _sets(inputs.x.shape, method, params):
+    for members in sets(inputs.x.shape, method, params):
         n, channel = len(members), (members[0][params.channel_axis],)
         running = mode is Mode.EVAL and method is Method.BATCH
+        centered = definition(method).centered
         mean = old_mean[channel] if running else sum((x[i] for i in members), arb(0)) / n
+        mean = mean if centered else arb(0)
         var = old_var[channel] if running else sum(((x[i] - mean) ** 2 for i in members), arb(0)) / n
         r = 1 / (var + arb(params.eps)).sqrt()
         for i in members:
@@ -47,7 +51,7 @@ def layer(
             found[Output.Y][i] = w * x_hat[i] + b
         if g:
             h = {i: g[i] * (weight[parameter(i)] if weight else arb(1)) for i in members}
-            mean_h = arb(0) if running else sum(h.values(), arb(0)) / n
+            mean_h = arb(0) if running or not centered else sum(h.values(), arb(0)) / n
             mean_hx = arb(0) if running else sum((h[i] * x_hat[i] for i in members), arb(0)) / n
             for i in members:
                 found[Output.GRAD_X][i] = r * (h[i] - mean_h - x_hat[i] * mean_hx)
@@ -70,17 +74,25 @@ def _balls(array: Any) -> dict[Index, arb]:
     return {index: arb(float(array[index])) for index in np.ndindex(array.shape)}
 
 
-def _sets(shape: Index, method: Method, params: Params) -> list[list[Index]]:
+def sets(shape: Index, method: Method, params: Params, convention: Convention = PYTORCH) -> list[list[Index]]:
     """The statistic sets, straight from the table in words."""
-    axis = params.channel_axis
+    axis, kind = params.channel_axis, convention.statistics or definition(method).statistics
 
     def key(i: Index) -> Any:
-        if method is Method.BATCH:
-            return i[axis]
-        if method is Method.INSTANCE:
-            return i[0], i[axis]
-        if method is Method.LAYER:
-            return i[: len(shape) - (params.normalized_ndim or len(shape) - 1)]
+        match kind:
+            case Statistics.BATCH:
+                return i[axis]
+            case Statistics.INSTANCE:
+                return i[0], i[axis]
+            case Statistics.LAYER_CHANNELS_ONLY:
+                channel = axis % len(i)
+                return i[:channel], i[channel + 1 :]
+            case Statistics.LAYER if params.normalized_axes:
+                return tuple(at for place, at in enumerate(i) if place not in params.normalized_axes)
+            case Statistics.LAYER:
+                return i[: len(shape) - (params.normalized_ndim or len(shape) - 1)]
+            case Statistics.GROUP_INTERLEAVED:
+                return i[0], i[axis] % params.num_groups
         if params.groups is not None:
             return i[0], next(g for g, group in enumerate(params.groups) if i[axis] in group)
         return i[0], i[axis] // (shape[axis] // (params.num_groups or 1))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,11 +10,14 @@ import numpy as np
 from unit_helpers import shaped_params
 
 from normcheck.case import Case, Method, Mode, Output
+from normcheck.conventions.catalogue import PYTORCH, Bias, Convention, ResidualSum, Weight
 from normcheck.dtype import DType
 from normcheck.dtypes import numpy_dtype
 from normcheck.fixtures.generate import bell, integers, log_normal, sparse, uniform
-from normcheck.methods import outputs, parameter_axes, parameter_shape, partition_of
+from normcheck.methods import outputs, parameter_axes, parameter_shape, partition_of, resolved
 from normcheck.oracle import Inputs, Truth, evaluate
+from normcheck.oracle.evaluate import Training
+from normcheck.oracle.rule import Rule
 
 Array = np.ndarray
 Shape = tuple[int, ...]
@@ -34,15 +37,17 @@ class Layer:
     def oracle(self, *, precise: bool | None = None) -> Mapping[Output, Truth]:
         """Every output; ``precise`` (None: in float64) in double-double."""
         case = self.case
+        convention = resolved(case.method, case.dtype, case.convention)
+        stats = case.dtype is DType.FLOAT64 if precise is None else precise
         return evaluate(
             self.inputs,
             case.outputs,
-            eps=case.params.eps,
-            partition=partition_of(case.method, self.inputs.x.shape, case.params),
-            precise=case.dtype is DType.FLOAT64 if precise is None else precise,
-            momentum=case.params.momentum,
+            rule=Rule.of(case.params.eps, convention),
+            partition=partition_of(case.method, self.inputs.x.shape, case.params, case.convention),
+            stats=DType.FLOAT64 if stats else DType.FLOAT32,
+            training=Training.of(case, convention),
+            convention=convention,
             running=case.uses_running,
-            steps=case.steps,
         )
 
 
@@ -54,6 +59,9 @@ def layer(
     weight: float | None = 1.0,
     mode: Mode = Mode.TRAIN,
     steps: int | None = None,
+    convention: Convention = PYTORCH,
+    residual: bool = False,
+    per_sample: Sequence[str] = (),
     **params: Any,
 ) -> Layer:
     """A layer of ``x``, with weights of about the size of ``weight`` (None: neither weight nor bias)."""
@@ -63,12 +71,14 @@ def layer(
         params.setdefault("momentum", 0.1)
     chosen = shaped_params(method, x.ndim, **params)
     mode = mode if tracks else Mode.TRAIN
-    arrays = _arrays(x, parameter_shape(method, x.shape, chosen), weight)
+    arrays = _arrays(x, parameter_shape(method, x.shape, chosen), weight, per_sample)
     if tracks:
         arrays |= _state(x.astype(np.float64), x.shape[chosen.channel_axis])
     # float16 is too narrow for variances: such layers keep them, and their parameters, in float32
     held = DType.FLOAT32 if dtype is DType.FLOAT16 else dtype
     cast = {name: a.astype(numpy_dtype(dtype if name == "grad_y" else held)) for name, a in arrays.items()}
+    if residual:
+        cast["residual"] = np.roll(x, 1) * x.dtype.type(-0.75)
     has = weight is not None
     return Layer(
         case=Case(
@@ -80,18 +90,32 @@ def layer(
             mode=mode,
             steps=int(mode is Mode.TRAIN) if steps is None else steps,
             parameter_dtype=held,
-            outputs=outputs(mode, tracks=tracks, weight=has, bias=has, gradients=True),
+            convention=convention,
+            outputs=outputs(
+                mode,
+                tracks=tracks,
+                weight=has and convention.weight is not Weight.IGNORED,
+                bias=has and convention.bias is not Bias.IGNORED,
+                gradients=True,
+                residual=residual,
+            ),
         ),
-        inputs=Inputs(x=x, **cast, parameter_axes=parameter_axes(method, x.shape, chosen)),
+        inputs=Inputs(
+            x=x,
+            **cast,
+            parameter_axes=parameter_axes(method, x.shape, chosen),
+            exact=convention.residual_sum is ResidualSum.EXACT,
+        ),
     )
 
 
-def _arrays(x: Array, own: Shape, weight: float | None) -> dict[str, Array]:
+def _arrays(x: Array, own: Shape, weight: float | None, per_sample: Sequence[str]) -> dict[str, Array]:
     found = {"grad_y": uniform(4, x.size, low=-1, high=1).reshape(x.shape)}
     if weight is not None:
-        count = int(np.prod(own))
-        found["weight"] = uniform(2, count, low=-2, high=2).reshape(own) * weight
-        found["bias"] = uniform(3, count, low=-1, high=1).reshape(own)
+        shapes = {n: (len(x), *own) if n in per_sample else own for n in ("weight", "bias")}
+        counts = {name: int(np.prod(shape)) for name, shape in shapes.items()}
+        found["weight"] = uniform(2, counts["weight"], low=-2, high=2).reshape(shapes["weight"]) * weight
+        found["bias"] = uniform(3, counts["bias"], low=-1, high=1).reshape(shapes["bias"])
     return found
 
 

@@ -10,8 +10,9 @@ import pytest
 
 from normcheck.case import Method, Output
 from normcheck.dtype import DType
-from normcheck.methods import parameter_axes, partition_of
+from normcheck.methods import definition, parameter_axes, partition_of
 from normcheck.oracle import Inputs, evaluate
+from normcheck.oracle.rule import Rule
 from normcheck.plan import Selection, plan
 
 
@@ -90,7 +91,13 @@ def test_the_printed_pytorch_code_computes_the_case(invoke, method, fixture, opt
     x = inputs["x"]
     given = Inputs(**arrays, parameter_axes=parameter_axes(case.method, x.shape, case.params))
     own = partition_of(case.method, x.shape, case.params)
-    truth = evaluate(given, [Output.Y], eps=case.params.eps, partition=own, precise=True)[Output.Y]
+    truth = evaluate(
+        given,
+        [Output.Y],
+        rule=Rule(eps=case.params.eps, centered=definition(case.method).centered),
+        partition=own,
+        stats=DType.FLOAT64,
+    )[Output.Y]
     np.testing.assert_allclose(names["y"].numpy(), truth.value, rtol=1e-9, atol=1e-11)
 
 

@@ -12,9 +12,10 @@ from normcheck.dtype import DType
 from normcheck.explain.grid import colours, corner
 from normcheck.explain.sets import LETTERS, explain, letters
 from normcheck.explain.torch_code import torch_code
-from normcheck.methods import parameter_axes, partition_of
+from normcheck.methods import definition, parameter_axes, partition_of
 from normcheck.methods.partition import labels
 from normcheck.oracle import Inputs, evaluate
+from normcheck.oracle.rule import Rule
 from normcheck.plan import Selection, plan
 
 
@@ -162,5 +163,11 @@ def test_sets_of_one_element_that_pytorch_refuses_get_code_that_runs(
     own = partition_of(found.case.method, x.shape, found.case.params)
     axes = parameter_axes(found.case.method, x.shape, found.case.params)
     given = Inputs(x=x, bias=bias, parameter_axes=axes)
-    truth = evaluate(given, [Output.Y], eps=found.case.params.eps, partition=own, precise=True)[Output.Y]
+    truth = evaluate(
+        given,
+        [Output.Y],
+        rule=Rule(eps=found.case.params.eps, centered=definition(found.case.method).centered),
+        partition=own,
+        stats=DType.FLOAT64,
+    )[Output.Y]
     np.testing.assert_allclose(names["y"].numpy(), truth.value, rtol=1e-12)

@@ -136,7 +136,7 @@ def test_what_overflows_the_dtype_is_rightly_infinite() -> None:
 def test_nothing_finite_to_compare_is_never_a_pass(actual: Any, value: Any) -> None:
     found = judged(actual, value)
     assert Verdict.INCONCLUSIVE is found.verdict
-    assert "no finite element to compare" == found.reason
+    assert "no element that is finite and can be decided" == found.reason
 
 
 # --- backward error ----------------------------------------------------------------------------------
@@ -275,9 +275,8 @@ def test_an_error_within_a_roundoff_of_the_half_precision_is_located() -> None:
 
 
 def test_the_unit_of_the_sums_may_differ_from_the_dtype_of_the_result() -> None:
-    """Of two roundoffs of float32 one is what writing the result down costs, the other is 2²⁹ of the sums'."""
     found = judge(np.float32([1 + 2 * U]), truth([1.0]), dtype=DType.FLOAT32, bound=BOUND, unit=2.0**-53)
-    assert 2.0**29 == found.backward_error
+    assert 2.0**29 == pytest.approx(found.backward_error)  # ρ, of one rounding to float32, is forgiven
 
 
 # --- ulp ---------------------------------------------------------------------------------------------

@@ -76,7 +76,7 @@ def answer(found: Mapping[Output, Any], **more: Any) -> Answer:
 
 
 def trial(law: Law, own: Run) -> Trial:
-    found = law.put_to(own.case, own.arrays)
+    found = law.trial(own.case, own.arrays)
     assert found is not None
     return found
 
@@ -121,6 +121,7 @@ APPLY = {
         "linearity",
         "one-group",
     },
+    (Method.RMS, Mode.TRAIN): {"scale", "permutation", "alone", "projection", "linearity"},
     (Method.INSTANCE, Mode.TRAIN): {
         *("shift", "scale", "permutation", "alone", "sum", "projection", "linearity", "own-groups"),
     },
@@ -143,7 +144,7 @@ APPLY = {
 @pytest.mark.parametrize(("method", "mode"), CASES)
 def test_which_laws_apply(method: Method, mode: Mode) -> None:
     own = run(method, mode=mode)
-    assert APPLY[method, mode] == {law.name for law in LAWS if law.put_to(own.case, own.arrays) is not None}
+    assert APPLY[method, mode] == {law.name for law in LAWS if law.trial(own.case, own.arrays) is not None}
 
 
 @pytest.mark.parametrize("dtype", DType)
@@ -227,7 +228,7 @@ def test_explicit_groups_are_reversed_with_their_channels() -> None:
 def test_what_overflows_when_it_is_transformed_is_left_out() -> None:
     own = run(dtype=DType.FLOAT16)
     large = replace(own, arrays={**own.arrays, "x": np.full(SHAPE, 60000, np.float16)})
-    assert BY_NAME["scale"].put_to(large.case, large.arrays) is None
+    assert BY_NAME["scale"].trial(large.case, large.arrays) is None
 
 
 def test_a_law_that_says_no_more_than_0_is_0_gives_no_result() -> None:

@@ -24,7 +24,18 @@ from hypothesis import strategies as st
 from layers import OFFSET, Layer, adversarial, layer
 
 from normcheck.case import Method, Mode, Output
+from normcheck.conventions.catalogue import (
+    Bias,
+    EpsPlacement,
+    Momentum,
+    ResidualSum,
+    RunningVar,
+    Variance,
+    Weight,
+    parse,
+)
 from normcheck.dtype import DType
+from normcheck.methods import definition, resolved
 from normcheck.oracle import Truth
 from normcheck.oracle.reals import total
 
@@ -38,12 +49,17 @@ class Definition:
     """A layer's outputs in balls, from the definition of y alone."""
 
     def __init__(self, of: Layer) -> None:
-        given = of.inputs
-        self.case, self.axes = of.case, given.parameter_axes
+        given, case = of.inputs, of.case
+        self.case, self.given = case, given
+        self.convention = resolved(case.method, case.dtype, case.convention)
         self.x, self.weight, self.bias, self.g = map(
             _balls, (given.x, given.weight, given.bias, given.grad_y)
         )
-        self.sets = certified._sets(given.x.shape, of.case.method, of.case.params)
+        if given.residual is not None:
+            exact = {i: b + self.x[i] for i, b in _balls(given.residual).items()}
+            self.sum, rounded = exact, _balls(given.x + given.residual)
+            self.x = exact if self.convention.residual_sum is ResidualSum.EXACT else rounded
+        self.sets = certified.sets(given.x.shape, case.method, case.params, case.convention)
         self.old = _balls(given.running_mean), _balls(given.running_var)
         self.trained = self._trained()
 
@@ -52,19 +68,23 @@ class Definition:
         for members in self.sets:
             found[Output.Y] |= self._y(members)
             found[Output.GRAD_X] |= {j: self._derivative(members, x=_plus_t(self.x, j)) for j in members}
-        for k in self.weight:
-            # each set that the parameter reaches, to keep the sums short
-            sets = [own for s in self.sets if (own := [i for i in s if self._parameter(i) == k])]
-            whole = [next(s for s in self.sets if own[0] in s) for own in sets]
-            parts = [self._derivative(s, weight=_plus_t(self.weight, k)) for s in whole]
+        for k in self.weight if Output.GRAD_WEIGHT in found else ():
+            parts = [self._derivative(s, weight=_plus_t(self.weight, k)) for s in self._reached("weight", k)]
             found[Output.GRAD_WEIGHT][k] = sum(parts, arb(0))
-            parts = [self._derivative(s, bias=_plus_t(self.bias, k)) for s in whole]
+        for k in self.bias if Output.GRAD_BIAS in found else ():
+            parts = [self._derivative(s, bias=_plus_t(self.bias, k)) for s in self._reached("bias", k)]
             found[Output.GRAD_BIAS][k] = sum(parts, arb(0))
+        if Output.SUM in found:
+            found |= {Output.SUM: self.sum, Output.GRAD_RESIDUAL: found[Output.GRAD_X]}
         found |= {o: b for o, b in zip(STATE, self.trained, strict=True) if o in found}
         return found
 
-    def _parameter(self, index: Index) -> Index:
-        return tuple(index[axis] for axis in self.axes)
+    def _reached(self, name: str, at: Index) -> list[list[Index]]:
+        """The sets that an element of a parameter has to do with, to keep the sums short."""
+        return [s for s in self.sets if any(self._parameter(name, i) == at for i in s)]
+
+    def _parameter(self, name: str, index: Index) -> Index:
+        return tuple(index[axis] for axis in self.given.axes_of(getattr(self.given, name)))
 
     def _channel(self, members: Sequence[Index]) -> Index:
         return (members[0][self.case.params.channel_axis],)
@@ -75,18 +95,36 @@ class Definition:
         if self.case.uses_running:
             mean, var = (state[self._channel(members)] for state in self.trained)
         else:
-            mean, var = _mean_and_var([x[i] for i in members])
-        root = (var + arb(self.case.params.eps)).sqrt()
+            mean, var = _mean_and_var([x[i] for i in members], centered=bool(self.convention.centered))
+            n = len(members)
+            var = var * n / (n - 1) if self.convention.variance is Variance.UNBIASED else var
+        root = self._root(var)
         y = {i: (x[i] - mean) / root for i in members}
-        return (
-            {i: y[i] * weight[p] + bias[p] for i in y if (p := self._parameter(i)) is not None}
-            if weight
-            else y
-        )
+        if weight and self.convention.weight is not Weight.IGNORED:
+            offset = arb(1 if self.convention.weight is Weight.ONE_PLUS else 0)
+            y = {i: y[i] * (weight[self._parameter("weight", i)] + offset) for i in y}
+        if bias and self.convention.bias is not Bias.IGNORED:
+            y = {i: y[i] + bias[self._parameter("bias", i)] for i in y}
+        return y
+
+    def _root(self, var: Any) -> Any:
+        eps = arb(self.case.params.eps)
+        match self.convention.eps_placement:
+            case EpsPlacement.INSIDE_SQRT:
+                return (var + eps).sqrt()
+            case EpsPlacement.OUTSIDE_SQRT:
+                return _root_of(var) + eps
+            case EpsPlacement.MAX:
+                constant = var[0] if isinstance(var, arb_series) else var
+                return var.sqrt() if constant > eps else eps.sqrt()
+        return var.sqrt()
 
     def _derivative(self, members: Sequence[Index], **changed: Balls) -> arb:
         """dL/dt where one of the numbers has t added."""
-        y = self._y(members, **changed)
+        try:
+            y = self._y(members, **changed)
+        except ValueError:  # the root of a variance of 0 has no derivative
+            return arb("nan")
         return sum((y[i] * self.g[i] for i in members), arb_series([0], prec=2))[1]
 
     def _trained(self) -> tuple[Balls, Balls]:
@@ -94,11 +132,15 @@ class Definition:
         if self.case.params.momentum is None:
             return {}, {}
         m, found = arb(self.case.params.momentum), (dict(self.old[0]), dict(self.old[1]))
+        m = 1 - m if self.convention.momentum is Momentum.OLD else m
+        biased = self.convention.running_var is RunningVar.BIASED
         by_channel = defaultdict(list)
         for members in self.sets:
             mean, var = _mean_and_var([self.x[i] for i in members])
             n = len(members)
-            by_channel[self._channel(members)].append((mean, var * n / (n - 1) if n > 1 else var))
+            by_channel[self._channel(members)].append(
+                (mean, var * n / (n - 1) if n > 1 and not biased else var)
+            )
         for channel, statistics in by_channel.items():
             for state, each in zip(found, zip(*statistics, strict=True), strict=True):
                 for _ in range(self.case.steps):
@@ -113,12 +155,20 @@ def _balls(array: np.ndarray | None) -> Balls:
     return {} if array is None else {index: arb(float(array[index])) for index in np.ndindex(array.shape)}
 
 
+def _root_of(var: Any) -> Any:
+    """The root, also of a variance that is 0 as far as balls can tell."""
+    if isinstance(var, arb_series) or not var.contains(0):
+        return var.sqrt()
+    most = var.abs_upper().sqrt()
+    return arb(most / 2, most / 2)
+
+
 def _plus_t(balls: Balls, index: Index) -> Balls:
     return {**balls, index: arb_series([balls[index], 1], prec=2)}
 
 
-def _mean_and_var(numbers: Sequence[Any]) -> tuple[Any, Any]:
-    mean = sum(numbers, arb(0)) / len(numbers)
+def _mean_and_var(numbers: Sequence[Any], *, centered: bool = True) -> tuple[Any, Any]:
+    mean = sum(numbers, arb(0)) / len(numbers) if centered else arb(0)
     return mean, sum(((x - mean) * (x - mean) for x in numbers), arb(0)) / len(numbers)
 
 
@@ -139,6 +189,8 @@ def largest(truth: Truth, balls: Mapping[Index, arb]) -> float:
     found = [0.0]
     for index, ball in balls.items():
         value = arb(float(truth.value[index])) + (0 if truth.tail is None else arb(float(truth.tail[index])))
+        if np.isposinf(truth.cond[index]):
+            continue  # nothing is claimed
         claim = arb(float(claimed[index]))
         if not 100 * ball.rad() <= claim:
             return math.nan
@@ -218,7 +270,7 @@ def layers(draw: st.DrawFn) -> Layer:
     free = st.lists(numbers, min_size=math.prod(shape), max_size=math.prod(shape))
     x = draw(st.one_of(st.sampled_from(list(adversarial(shape, dtype).values())), free))
     params: dict[str, Any] = {"eps": draw(st.sampled_from([1e-3, 1e-5, 1e-8, 1e-12]))}
-    if method is Method.LAYER:
+    if "normalized_ndim" in definition(method).parameters:
         params["normalized_ndim"] = draw(st.integers(1, len(shape)))
     else:
         params["channel_axis"] = draw(st.sampled_from([1, -1]))
@@ -229,6 +281,74 @@ def layers(draw: st.DrawFn) -> Layer:
         params["groups"] = tuple(tuple(order[a:b]) for a, b in zip([0, *ends], ends, strict=False))
     given = np.array(x, np.float64).reshape(shape)
     return layer(given, method, dtype, mode=draw(st.sampled_from(Mode)), **params)
+
+
+CONVENTIONS = {  # by which a layer norm can be judged, and a batch norm
+    Method.LAYER: [
+        ("centered=false",),
+        ("variance=unbiased",),
+        ("eps_placement=outside_sqrt",),
+        ("eps_placement=max",),
+        ("weight=1+w",),
+        ("weight=ignored", "bias=ignored"),
+        ("statistics=layer_channels_only",),
+        ("centered=false", "variance=unbiased", "eps_placement=outside_sqrt", "weight=1+w"),
+        ("stats_dtype=float64",),
+    ],
+    Method.GROUP: [("statistics=group_interleaved", "variance=unbiased")],
+    Method.BATCH: [
+        ("momentum=old", "running_var=biased"),
+        ("eps_placement=outside_sqrt",),
+        ("eps_placement=max",),
+    ],
+}
+
+
+@pytest.mark.parametrize(
+    "name", ["ordinary", "offset 10", "large offset", "outlier", "tiny", "huge", "log-normal"]
+)
+@pytest.mark.parametrize(
+    ("method", "convention"),
+    [(method, each) for method, some in CONVENTIONS.items() for each in some],
+    ids=str,
+)
+def test_every_convention_is_within_its_claim(method: Method, convention: tuple[str, ...], name: str) -> None:
+    for dtype, mode, eps in itertools.product(DType, Mode, (1e-3, 1e-12)):
+        if mode is Mode.TRAIN or method is Method.BATCH:
+            options = {"num_groups": 3} if method is Method.GROUP else {}
+            check(
+                layer(
+                    adversarial(SHAPE, dtype)[name],
+                    method,
+                    dtype,
+                    mode=mode,
+                    eps=eps,
+                    convention=parse(convention),
+                    **options,
+                )
+            )
+
+
+@pytest.mark.parametrize("method", [Method.LAYER, Method.RMS, Method.GROUP])
+@pytest.mark.parametrize("convention", ["residual_sum=rounded", "residual_sum=exact"])
+@pytest.mark.parametrize("name", ["ordinary", "large offset", "huge", "outlier"])
+def test_the_sum_with_a_residual_is_within_its_claim(name: str, convention: str, method: Method) -> None:
+    check(*in_every_dtype(SHAPE, name, method, convention=parse([convention]), residual=True))
+
+
+@pytest.mark.parametrize("method", Method)
+@pytest.mark.parametrize("per_sample", [("weight", "bias"), ("weight",), ("bias",)], ids="-".join)
+def test_weight_and_bias_of_each_sample_are_within_their_claim(
+    per_sample: tuple[str, ...], method: Method
+) -> None:
+    check(*in_every_dtype(SHAPE, "offset 10", method, per_sample=per_sample))
+
+
+@pytest.mark.parametrize("axes", [(1,), (1, 2)], ids=str)
+@pytest.mark.parametrize("method", [Method.LAYER, Method.RMS])
+def test_axes_that_are_not_the_last_are_within_their_claim(method: Method, axes: tuple[int, ...]) -> None:
+    shape = (2, 3, 2, 2)
+    check(*in_every_dtype(shape, "offset 10", method, normalized_axes=axes, normalized_ndim=None))
 
 
 @given(layers())

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from unit_helpers import shaped_params
 
 from normcheck.case import Method
-from normcheck.methods import Partition, partition_of
+from normcheck.methods import Partition, definition, partition_of
 from normcheck.methods.partition import join, labels, split
 
 
@@ -21,7 +21,7 @@ def partitions(draw: st.DrawFn) -> Partition:
     axis = draw(st.sampled_from([1, -1]))
     method = draw(st.sampled_from(Method))
     params: dict[str, Any] = {"channel_axis": axis}
-    if method is Method.LAYER:
+    if "normalized_ndim" in definition(method).parameters:
         params["normalized_ndim"] = draw(st.integers(1, len(shape)))
     if method is Method.GROUP:
         channels = draw(st.permutations(range(shape[axis])))

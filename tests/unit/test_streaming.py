@@ -20,6 +20,7 @@ from normcheck.fixtures.generate import bell
 from normcheck.judge import traversal
 from normcheck.judge.case import CaseJudge, Judged, Stated
 from normcheck.judge.laws import OWN, Run
+from normcheck.methods import definition, parameter_shape
 from normcheck.options import Options
 from normcheck.oracle import oracle_of, truths_of
 from normcheck.oracle.whole import whole
@@ -36,11 +37,11 @@ def case_of(method: Method, mode: Mode, dtype: DType, shape: tuple[int, ...] = S
     """A case with everything that a layer can have."""
     channels, tracks = shape[1], method is Method.BATCH
     params = Params(
-        normalized_ndim=len(shape) - 1 if method is Method.LAYER else None,
+        normalized_ndim=len(shape) - 1 if "normalized_ndim" in definition(method).parameters else None,
         groups=((0, 3), (2,), (1,)) if method is Method.GROUP else None,
         momentum=0.1 if tracks else None,
     )
-    own = shape[1:] if method is Method.LAYER else (channels,)
+    own = parameter_shape(method, shape, params)
     size = int(np.prod(shape))
     arrays = {
         "x": bell(1, size, offset=3).reshape(shape),
@@ -106,6 +107,7 @@ LARGE = {
     Method.LAYER: (300, 4, 500),
     Method.INSTANCE: (2, 4, 70_000),
     Method.GROUP: (40, 4, 3_500),
+    Method.RMS: (300, 4, 500),
 }
 
 

@@ -194,12 +194,14 @@ def batch_reply(function: Function, **changes: Any) -> dict[str, Any]:
     return Worker(NumPy({}), function).compute(chosen, inputs())
 
 
-def returning(x: Any, weight: Any, bias: Any, *, eps: float, running_mean: Any, running_var: Any) -> Any:
+def returning(
+    x: Any, weight: Any, bias: Any, *, training: bool, momentum: float, running_mean: Any, running_var: Any
+) -> Any:
     return x, running_mean + 1, running_var + 2
 
 
 def updating(
-    x: Any, weight: Any, bias: Any, *, eps: float, training: bool, running_mean: Any, running_var: Any
+    x: Any, weight: Any, bias: Any, *, training: bool, momentum: float, running_mean: Any, running_var: Any
 ) -> Any:
     running_mean += 1
     running_var += 2
@@ -218,9 +220,24 @@ def test_running_statistics_that_are_not_taken_are_absent() -> None:
     assert (STATE, ["y"]) == (reply["absent"], list(reply["outputs"]))
 
 
-def test_running_statistics_that_are_taken_and_left_alone_are_absent() -> None:
-    reply = batch_reply(lambda x, weight, bias, *, eps, running_mean, running_var: x)
+def test_running_statistics_that_are_taken_without_a_momentum_are_absent() -> None:
+    reply = batch_reply(lambda x, weight, bias, *, training, running_mean, running_var: x)
     assert STATE == reply["absent"]
+
+
+def test_a_function_that_takes_a_momentum_has_running_statistics_though_it_leaves_them_alone() -> None:
+    reply = batch_reply(lambda x, weight, bias, *, training, momentum, running_mean, running_var: x)
+    assert ([0.0] * 3, [1.0] * 3) == tuple(reply["outputs"][name][1].tolist() for name in STATE)
+    assert [] == reply["absent"]
+
+
+def test_a_function_for_inference_alone_has_no_training_mode() -> None:
+    def norm(x: Any, weight: Any, bias: Any, *, running_mean: Any, running_var: Any) -> Any:
+        return x
+
+    assert "no training mode" in batch_reply(norm)["message"]
+    assert "cannot be trained" in batch_reply(norm, mode="eval", steps=2)["message"]
+    assert "ok" == batch_reply(norm, mode="eval", outputs=["y"], steps=0)["status"]
 
 
 @pytest.mark.parametrize("function", [returning, updating], ids=["returned", "updated in place"])
@@ -233,7 +250,7 @@ def test_before_eval_mode_come_the_training_steps() -> None:
     modes: list[bool] = []
 
     def norm(
-        x: Any, weight: Any, bias: Any, *, eps: Any, training: Any, running_mean: Any, running_var: Any
+        x: Any, weight: Any, bias: Any, *, momentum: Any, training: Any, running_mean: Any, running_var: Any
     ) -> Any:
         modes.append(training)
         return x
@@ -243,7 +260,7 @@ def test_before_eval_mode_come_the_training_steps() -> None:
 
 
 def updated_and_returned(
-    x: Any, weight: Any, bias: Any, *, eps: float, training: bool, running_mean: Any, running_var: Any
+    x: Any, weight: Any, bias: Any, *, momentum: float, training: bool, running_mean: Any, running_var: Any
 ) -> Any:
     return x, running_mean + 1, running_var
 

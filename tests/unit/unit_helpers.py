@@ -9,14 +9,15 @@ import numpy as np
 from normcheck.case import Method, Output
 from normcheck.dtype import DType
 from normcheck.dtypes import numpy_dtype
-from normcheck.methods import parameter_axes, partition_of
+from normcheck.methods import definition, parameter_axes, partition_of
 from normcheck.oracle import Inputs, Truth, evaluate
+from normcheck.oracle.rule import Rule
 from normcheck.parameters import Params
 
 
 def shaped_params(method: Method, ndim: int, **params: Any) -> Params:
     """Params with what ``method`` cannot do without filled in."""
-    if method is Method.LAYER:
+    if "normalized_ndim" in definition(method).parameters:
         params.setdefault("normalized_ndim", ndim - 1)
     if method is Method.GROUP and "groups" not in params:
         params.setdefault("num_groups", 1)
@@ -45,8 +46,9 @@ def oracle(
     given = inputs(x, method, dtype=dtype, weight=weight, bias=bias)
     chosen = shaped_params(method, given.x.ndim, **params)
     own = partition_of(method, given.x.shape, chosen)
-    precise = dtype is DType.FLOAT64
-    return evaluate(given, [Output.Y], eps=chosen.eps, partition=own, precise=precise)[Output.Y]
+    stats = DType.FLOAT64 if dtype is DType.FLOAT64 else DType.FLOAT32
+    rule = Rule(eps=chosen.eps, centered=definition(method).centered)
+    return evaluate(given, [Output.Y], rule=rule, partition=own, stats=stats)[Output.Y]
 
 
 def truth(value: Any, cond: Any = 1.0, cond2: Any = 0.0, *, n: int = 1) -> Truth:

@@ -17,14 +17,15 @@ from collections.abc import Sequence
 import numpy as np
 
 from normcheck.case import Case, Output
-from normcheck.conventions.catalogue import EpsPlacement
+from normcheck.conventions.catalogue import Bias
 from normcheck.dtype import DType
 from normcheck.judge.laws.invariances import GRADIENTS
+from normcheck.judge.laws.needs import Need
 from normcheck.judge.laws.relations import OWN, Arrays, Floats, Law, Relation, Run, Sums, Term, Trial
 from normcheck.methods import Partition, partition_of, resolved
 from normcheck.methods.partition import split
-from normcheck.oracle import Inputs, prepared, statistics_dtype
-from normcheck.oracle.affine import Affine
+from normcheck.oracle import Inputs, prepared
+from normcheck.oracle.inputs import Weight
 from normcheck.oracle.reals import Array, high, total
 from normcheck.oracle.rule import Rule
 from normcheck.oracle.statistics import Own, Standardized, standardize
@@ -36,11 +37,11 @@ def _sets(case: Case, arrays: Arrays) -> Partition:
 
 def _standardized(case: Case, arrays: Arrays) -> Sequence[tuple[Own, Standardized]]:
     """The statistics and x̂ of the inputs, in blocks of shape (sets, n)."""
-    dtype, rule = statistics_dtype(case), _rule(case)
-    precise = dtype is DType.FLOAT64
+    precise = case.dtype is DType.FLOAT64
+    rule = Rule.of(case.params.eps, resolved(case.method, case.dtype, case.convention))
     with np.errstate(all="ignore"):
         return [
-            standardize(block, rule, precise=precise, tiny=0.0, unit=dtype.output_roundoff)
+            standardize(block, rule, precise=precise, tiny=0.0, unit=case.dtype.unit_roundoff)
             for block in split(arrays["x"].astype(np.float64), _sets(case, arrays))
         ]
 
@@ -53,25 +54,20 @@ def detached(case: Case, arrays: Arrays) -> Array:
     from normcheck.methods.partition import join
 
     own = _sets(case, arrays)
-    inputs, convention = _inputs(case, arrays), resolved(case.method, case.dtype, case.convention)
-    weight = high(Affine.of(inputs, convention, precise=False).weight)
-    h = arrays["grad_y"].astype(np.float64) * weight
+    inputs = _inputs(case, arrays)
+    weight = Weight(inputs, case.convention.weight, precise=False)
+    h = arrays["grad_y"].astype(np.float64) * high(weight.whole)
     blocks = zip(split(h, own), _standardized(case, arrays), strict=True)
     with np.errstate(all="ignore"):
         return join([block * np.ldexp(high(s.inverse_root), -s.exponent) for block, (s, _) in blocks], own)
 
 
 def _inputs(case: Case, arrays: Arrays) -> Inputs:
-    return prepared(case, arrays)[0]
-
-
-def _rule(case: Case) -> Rule:
-    return Rule.of(case.params.eps, resolved(case.method, case.dtype, case.convention))
+    inputs, _ = prepared(case, arrays)
+    return inputs
 
 
 def _sum(case: Case, arrays: Arrays) -> Trial | None:
-    if case.uses_running or Output.GRAD_X not in case.outputs or not _rule(case).centered:
-        return None
     own = _sets(case, arrays)
     part = Sums(partition=own, weights=[np.ones((1, 1)) for _ in own.buckets])
     with np.errstate(all="ignore"):
@@ -82,13 +78,8 @@ def _sum(case: Case, arrays: Arrays) -> Trial | None:
 
 
 def _projection(case: Case, arrays: Arrays) -> Trial | None:
-    if case.uses_running or Output.GRAD_X not in case.outputs:
-        return None
-    if "residual" in arrays or _rule(case).placement in {EpsPlacement.OUTSIDE_SQRT, EpsPlacement.MAX}:
-        return None
     own, blocks, inputs = _sets(case, arrays), _standardized(case, arrays), _inputs(case, arrays)
     g = split(arrays["grad_y"].astype(np.float64), own)
-    bias = Affine.of(inputs, case.convention, precise=False).bias
     weights = []
     with np.errstate(all="ignore"):
         for (block, _), grad_y in zip(blocks, g, strict=True):
@@ -97,7 +88,8 @@ def _projection(case: Case, arrays: Arrays) -> Trial | None:
             root = np.ldexp(1.0, -block.exponent)
             weights.append(share * block.inverse_root * root * grad_y)
     x_hat = Sums(partition=own, weights=[x.x_hat for _, x in blocks])
-    through_y = Sums(partition=own, weights=weights, offset=bias)
+    bias = None if case.convention.bias is Bias.IGNORED else inputs.bias
+    through_y = Sums(partition=own, weights=weights, offset=inputs.broadcast(bias, 0.0))
     relation = Relation(
         left=Term(run=OWN, output=Output.GRAD_X, part=x_hat),
         right=(Term(run=OWN, output=Output.Y, part=through_y),),
@@ -141,11 +133,13 @@ SUM = Law(
     name="sum",
     statement="the elements of grad_x add up to 0 over each statistic set",
     put_to=_sum,
+    needs=(Need.CENTERED, Need.OWN_STATISTICS, Need.GRAD_X),
 )
 PROJECTION = Law(
     name="projection",
     statement="over each statistic set Σ grad_x·x̂ = r·eps/(var + eps)·Σ grad_y·(y - bias)",
     put_to=_projection,
+    needs=(Need.OWN_STATISTICS, Need.EPS_INSIDE, Need.GRAD_X, Need.X_ALONE),
 )
 LINEARITY = Law(
     name="linearity",

@@ -12,7 +12,7 @@ from dataclasses import replace
 import numpy as np
 
 from normcheck.case import Case, Method, Output
-from normcheck.conventions.catalogue import EpsPlacement
+from normcheck.judge.laws.needs import Need
 from normcheck.judge.laws.relations import (
     OWN,
     Arrays,
@@ -25,7 +25,7 @@ from normcheck.judge.laws.relations import (
     Term,
     Trial,
 )
-from normcheck.methods import num_channels, parameter_axes, partition_of, resolved
+from normcheck.methods import num_channels, parameter_shape
 from normcheck.oracle.reals import Array
 from normcheck.parameters import Params
 
@@ -60,9 +60,6 @@ def _shift(case: Case, arrays: Arrays) -> Trial | None:
     2|c|, and a multiple of the last digit of x'.
     """
     x = arrays["x"]
-    centered = resolved(case.method, case.dtype, case.convention).centered
-    if case.uses_running or "residual" in arrays or not centered:
-        return None
     finite = x[np.isfinite(x)].astype(np.float64)
     largest = float(np.abs(finite).max(initial=0.0)) or 1.0
     magnitude = np.ldexp(0.5, np.frexp(largest)[1])
@@ -81,20 +78,13 @@ def _shift(case: Case, arrays: Arrays) -> Trial | None:
 
 
 def _scale(case: Case, arrays: Arrays) -> Trial | None:
-    factors = {"x": 2.0, "residual": 2.0, "running_mean": 2.0, "running_var": 4.0}
+    factors = {"x": 2.0, "running_mean": 2.0, "running_var": 4.0}
     scaled = {name: _times(arrays[name], factor) for name, factor in factors.items() if name in arrays}
     if not all(_still_finite(array, arrays[name]) for name, array in scaled.items()):
         return None
-    outside = case.convention.eps_placement is EpsPlacement.OUTSIDE_SQRT
-    params = replace(case.params, eps=(2.0 if outside else 4.0) * case.params.eps)
+    params = replace(case.params, eps=4.0 * case.params.eps)
     run = Run(case=replace(case, params=params), arrays={**arrays, **scaled})
-    follow = {
-        Output.SUM: 2.0,
-        Output.GRAD_X: 0.5,
-        Output.GRAD_RESIDUAL: 0.5,
-        Output.RUNNING_MEAN: 2.0,
-        Output.RUNNING_VAR: 4.0,
-    }
+    follow = {Output.GRAD_X: 0.5, Output.RUNNING_MEAN: 2.0, Output.RUNNING_VAR: 4.0}
     relations = {
         output: Relation(
             left=Term(run="scaled", output=output),
@@ -127,25 +117,18 @@ def _permutation(case: Case, arrays: Arrays) -> Trial | None:
     return Trial(runs={"reversed": run}, relations=relations)
 
 
-def _trained_on_x(case: Case) -> bool:
-    """True if running statistics are used that this very x goes into."""
-    return case.uses_running and case.steps > 0
-
-
 def _last_sample(array: Array) -> Array:
     return array[-1:]
 
 
 def _alone(case: Case, arrays: Arrays) -> Trial | None:
     x = arrays["x"]
-    sets = partition_of(case.method, x.shape, case.params, case.convention)
-    across = 0 in sets.reduced and not case.uses_running
-    if across or _trained_on_x(case) or len(x) == 1:
+    if len(x) == 1:
         return None
-    axes = len(parameter_axes(case.method, x.shape, case.params))
-    one = {name: arrays[name][-1:] for name in ("x", "grad_y", "residual") if name in arrays}
-    one |= {n: arrays[n][-1:] for n in PARAMETERS if n in arrays and arrays[n].ndim > axes}
-    run = Run(case=case, arrays={**arrays, **one})
+    own = len(parameter_shape(case.method, x.shape, case.params))
+    by_sample = [n for n in PARAMETERS if n in arrays and arrays[n].ndim > own]
+    one = {name: arrays[name][-1:] for name in ("x", "grad_y", "residual", *by_sample) if name in arrays}
+    run = Run(case=replace(case, shape=(1, *case.shape[1:])), arrays={**arrays, **one})
     relations: dict[Output, Relation] = {
         output: Relation(
             left=Term(run="alone", output=output),
@@ -161,7 +144,7 @@ def _affine(case: Case, arrays: Arrays) -> Trial | None:
     """y(2x) = 2·y(x) - y(0)."""
     x = arrays["x"]
     doubled = _times(x, 2.0)
-    if not case.uses_running or _trained_on_x(case) or "residual" in arrays or not _still_finite(doubled, x):
+    if not _still_finite(doubled, x):
         return None
     forward = replace(case, outputs=(Output.Y,))
     given = {name: array for name, array in arrays.items() if name != "grad_y"}
@@ -183,7 +166,7 @@ def _one_group(case: Case, arrays: Arrays) -> Trial | None:
     """Group norm with one group, and layer norm over all but the batch axis."""
     ndim = arrays["x"].ndim
     whole = case.method is Method.LAYER and case.params.normalized_ndim == ndim - 1
-    if case.convention.statistics is not None or not (whole or case.method is Method.GROUP):
+    if not (whole or case.method is Method.GROUP):
         return None
     common = Params(eps=case.params.eps, channel_axis=case.params.channel_axis)
     return _without_parameters(
@@ -193,7 +176,7 @@ def _one_group(case: Case, arrays: Arrays) -> Trial | None:
 
 def _own_groups(case: Case, arrays: Arrays) -> Trial | None:
     """Group norm with a group for each channel, and instance norm."""
-    if case.convention.statistics is not None or case.method not in {Method.INSTANCE, Method.GROUP}:
+    if case.method not in {Method.INSTANCE, Method.GROUP}:
         return None
     common = Params(eps=case.params.eps, channel_axis=case.params.channel_axis)
     channels = num_channels(arrays["x"].shape, case.params)
@@ -216,6 +199,7 @@ SHIFT = Law(
     name="shift",
     statement="adding a constant to x changes neither y nor the gradients",
     put_to=_shift,
+    needs=(Need.CENTERED, Need.OWN_STATISTICS, Need.X_ALONE),
 )
 SCALE = Law(
     name="scale",
@@ -223,6 +207,7 @@ SCALE = Law(
         "doubling x, with eps four times as large, halves grad_x and leaves y and the parameters' gradients"
     ),
     put_to=_scale,
+    needs=(Need.EPS_SCALES, Need.X_ALONE),
 )
 PERMUTATION = Law(
     name="permutation",
@@ -233,21 +218,25 @@ ALONE = Law(
     name="alone",
     statement="a sample alone gives what it gives in the batch",
     put_to=_alone,
+    needs=(Need.WITHIN_A_SAMPLE,),
 )
 AFFINE = Law(
     name="affine",
     statement="with running statistics y(2x) - y(x) = y(x) - y(0)",
     put_to=_affine,
+    needs=(Need.RUNNING_STATISTICS, Need.X_ALONE),
 )
 ONE_GROUP = Law(
     name="one-group",
     statement="group norm with one group is layer norm over all but the batch axis",
     put_to=_one_group,
+    needs=(Need.USUAL, Need.X_ALONE),
     between_methods=True,
 )
 OWN_GROUPS = Law(
     name="own-groups",
     statement="group norm with a group for each channel is instance norm",
     put_to=_own_groups,
+    needs=(Need.USUAL, Need.X_ALONE),
     between_methods=True,
 )

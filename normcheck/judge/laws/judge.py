@@ -21,7 +21,8 @@ from normcheck.judge.case import finished
 from normcheck.judge.distance import Scale, backward_error
 from normcheck.judge.laws.gradients import detached
 from normcheck.judge.laws.relations import OWN, Law, Relation, Run, Sums, Term, Trial, difference
-from normcheck.oracle import Truth, statistics_dtype, truths_of
+from normcheck.methods import sums_dtype
+from normcheck.oracle import Truth, truths_of
 from normcheck.oracle.reals import Array, Real, high, low
 from normcheck.report import Comparison, Judgement
 from normcheck.verdict import Verdict
@@ -47,6 +48,7 @@ class LawJudge:
     ) -> None:
         self.law, self.trial, self.options = law, trial, options
         self.case = own.case
+        self._unit = sums_dtype(own.case).output_roundoff
         self._runs = {OWN: own, **trial.runs}
         self._truths: dict[str, Mapping[Output, Truth]] = {OWN: truths}
         self._blindness: dict[Output, str | None] = {}
@@ -137,7 +139,7 @@ class LawJudge:
             truth,
             dtype=DType.FLOAT64,
             bound=self._bound(relation),
-            unit=statistics_dtype(self.case).output_roundoff,
+            unit=self._unit,
         )
         # Of two sides of a relation neither is a dtype's nearest number to the other.
         judgement = replace(judgement, max_rel_diff=None, max_ulp=None)
@@ -178,8 +180,10 @@ class LawJudge:
 
     def _rounding(self, term: Term) -> Array:
         truth = self._truth(term)
-        scale = Scale(dtype=self.case.dtype_of(term.output), unit=statistics_dtype(self.case).output_roundoff)
-        return np.broadcast_to(np.float64(scale.allowance(truth)), truth.value.shape)
+        value = truth.value
+        dtype = self.case.dtype_of(term.output)
+        rounding = Scale(dtype=dtype, unit=self._unit).rounding(value, truth.forgiven)
+        return np.broadcast_to(np.float64(rounding), value.shape)
 
     def _bound(self, relation: Relation) -> Bound:
         n = max(self._truth(term).n for term in relation.terms)
@@ -214,7 +218,7 @@ class LawJudge:
             gap = np.abs(difference(relation.left.part.value(output), right))
             if (gap > claimed).any():
                 error = np.maximum(gap - rounding, 0.0)
-                beta = backward_error(error, cond, cond2, statistics_dtype(self.case).output_roundoff)
+                beta = backward_error(error, cond, cond2, self._unit)
                 found[name] = bool((beta > self._bound(relation).allowed).any())
         if not found:
             return NOTHING
@@ -238,9 +242,7 @@ class LawJudge:
         yield f"ones as the output of its run {term.run!r}", np.ones_like(value)
         unchanged = {
             Output.Y: "x",
-            Output.SUM: "x",
             Output.GRAD_X: "grad_y",
-            Output.GRAD_RESIDUAL: "grad_y",
             Output.RUNNING_MEAN: "running_mean",
             Output.RUNNING_VAR: "running_var",
         }.get(term.output)

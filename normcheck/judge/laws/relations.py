@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from normcheck.case import Case, Output
+from normcheck.judge.laws.needs import Need
 from normcheck.methods import Partition
 from normcheck.methods.partition import split
 from normcheck.oracle.double_double import DoubleDouble
@@ -169,7 +170,8 @@ class Trial:
 class Law:
     """A law of normalization: what holds between outputs whatever x is.
 
-    ``statement`` is a sentence without its full stop. ``put_to`` makes a trial of a case and its arrays,
+    ``statement`` is a sentence without its full stop. ``needs`` are what a case must have for it to hold. ``put_to``
+    makes a trial of such a case and its arrays,
     None where the law does not apply or the transformed inputs are not exact in the case's dtype.
     ``between_methods`` marks laws that relate two methods: an implementation of one method cannot be judged by them.
     """
@@ -177,4 +179,11 @@ class Law:
     name: str
     statement: str
     put_to: Callable[[Case, Arrays], Trial | None]
+    needs: tuple[Need, ...] = ()
     between_methods: bool = False
+
+    def trial(self, case: Case, arrays: Arrays) -> Trial | None:
+        """The law applied to ``case``; None where it does not apply."""
+        if not all(need.met_by(case) for need in self.needs):
+            return None
+        return self.put_to(case, arrays)
