@@ -76,9 +76,8 @@ def plan(selection: Selection) -> Plan:
     refusals: list[NormcheckError] = []
     for fixture in select(selection.fixtures or DEFAULT_FIXTURES):
         for method in selection.methods or Method:
-            if not (selection.methods and selection.fixtures) and fixture.excludes(
-                definition(method), method
-            ):
+            named = selection.methods and fixture.argument in selection.fixtures  # itself, not by a tag
+            if not named and fixture.excludes(definition(method), method):
                 continue
             try:
                 for planned in _cases(fixture, method, selection):

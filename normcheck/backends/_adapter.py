@@ -26,7 +26,6 @@ from normcheck.backends._base import (
     Backend,
     Differentiated,
     Function,
-    Task,
     as_channel_lists,
     inverse_order,
     is_regular,
@@ -62,7 +61,7 @@ class Adapter(Backend):
     """
 
     CHANNELS: Mapping[str, int] = {}  # the axis that channels are moved to, by method; elsewhere they stay
-    NO_BIAS: Tuple[str, ...] = ()  # the methods whose layers add none
+    NO_BIAS: Tuple[str, ...] = ()  # the methods whose layers have none: it is added to what they give
     WIDE_STATE = False  # True: half-precision running statistics come as float32, and are rounded at the end
 
     @functools.cached_property
@@ -71,12 +70,6 @@ class Adapter(Backend):
         names = [name[: -len("_norm")] for name in dir(type(self)) if name.endswith("_norm")]
         own = {name: getattr(self, f"{name}_norm") for name in names if not name.startswith("_")}
         return {name: Canonical(self, name, norm) for name, norm in own.items() if norm is not None}
-
-    def unsupported(self, task: Task, shape: Tuple[int, ...]) -> Optional[str]:
-        """What the library does not offer; a bias where its norm has none."""
-        if task.method in self.NO_BIAS and "bias" in task.arrays:
-            return f"its {task.method} norm has no bias"
-        return super().unsupported(task, shape)
 
     def takes(self, groups: List[List[int]]) -> bool:
         """True if one call of ``group_norm`` computes these ``groups``."""
@@ -129,11 +122,7 @@ class Canonical:
         if normalized_axes:
             others["normalized_ndim"] = len(normalized_axes)
         arranged = axes.arranged(whole)
-        plain = others.get("normalized_ndim", 1)  # axes that a parameter has, if it is not of each sample
-        if all(p is None or p.ndim == plain for p in (weight, bias)):
-            y, *state = self._normalized(arranged, weight, bias, axis, others)
-        else:
-            y, *state = self._by_sample(arranged, weight, bias, axis, others)
+        y, *state = self._affine(arranged, weight, bias, axis, others)
         more = [] if residual is None else [whole]
         y = axes.restored(y)
         return (y, *more, *state) if more or state else y
@@ -144,17 +133,20 @@ class Canonical:
         compute = self._in_groups if self.name == "group" else self._with_state
         return compute(x, weight, bias, axis, others)
 
-    def _by_sample(
-        self, x: Any, weight: Any, bias: Any, axis: int, others: Dict[str, Any]
-    ) -> Tuple[Any, ...]:
-        """Weight and bias of each sample, which no library takes: applied after the norm, and rounded once."""
-        y, *state = self._normalized(self.adapter.wide(x), None, None, axis, others)
-        last = others.get("normalized_ndim")
-        if weight is not None:
-            y = y * along(self.adapter.wide(weight), y, axis, last)
-        if bias is not None:
-            y = y + along(self.adapter.wide(bias), y, axis, last)
-        return (self.adapter.cast(y, x), *state)
+    def _affine(self, x: Any, weight: Any, bias: Any, axis: int, others: Dict[str, Any]) -> Tuple[Any, ...]:
+        """The norm with weight and bias; those that no library takes are applied after it, and rounded once."""
+        adapter, last = self.adapter, others.get("normalized_ndim")
+        by_sample = [p is not None and p.ndim > (last or 1) for p in (weight, bias)]
+        after = [by_sample[0], bias is not None and (any(by_sample) or self.name in adapter.NO_BIAS)]
+        if not any(after):
+            return self._normalized(x, weight, bias, axis, others)
+        within = None if after[0] or weight is None else adapter.wide(weight)
+        y, *state = self._normalized(adapter.wide(x), within, None, axis, others)
+        if after[0]:
+            y = y * along(adapter.wide(weight), y, axis, last)
+        if after[1]:
+            y = y + along(adapter.wide(bias), y, axis, last)
+        return (adapter.cast(y, x), *state)
 
     def _in_groups(
         self, x: Any, weight: Any, bias: Any, axis: int, others: Dict[str, Any]

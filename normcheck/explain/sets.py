@@ -7,15 +7,16 @@ letters in reading order, and a description of their elements.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from normcheck.case import Case
+from normcheck.conventions.catalogue import Convention, Variance
 from normcheck.fixtures import Fixture
-from normcheck.methods import Partition, partition_of
+from normcheck.methods import Partition, partition_of, resolved
 from normcheck.methods.partition import labels, split
 from normcheck.plan import PlannedCase
 
@@ -38,17 +39,18 @@ class Explanation:
 
     ``x`` and ``sets`` have the channels second, wherever the fixture has them: (samples, channels,
     *positions). ``sets`` holds the number of each element's statistic set, counted from 0 in reading order;
-    ``n``, ``mean`` and ``var`` (biased) are indexed by that number.
+    ``n`` and the ``statistics``, by name, are indexed by that number: the mean and the variance, or the mean square, by
+    the case's convention.
     """
 
     case: Case
     fixture: Fixture
-    parameters: tuple[str, ...]  # which of weight and bias the fixture has
+    parameters: Mapping[str, tuple[int, ...]]  # which of weight and bias the case has, with their shapes
+    residual: bool  # x is a sum
     x: Array
     sets: Integers
     n: Integers
-    mean: Array
-    var: Array
+    statistics: Mapping[str, Array]
 
     @property
     def axis_names(self) -> tuple[str, ...]:
@@ -83,22 +85,22 @@ def explain(planned: PlannedCase) -> Explanation:
     """
     case = planned.case
     inputs = planned.fixture.arrays().inputs(case)
-    x = inputs["x"]
-    assert x is not None  # noqa: S101 (a fixture always has x)
+    x = inputs["x"] + inputs["residual"] if "residual" in inputs else inputs["x"]
     values = x.astype(np.float64, copy=False)
     own = partition_of(case.method, values.shape, case.params, case.convention)
     stored = np.moveaxis(labels(own), own.channel_axis, 1)
     numbers, order = _in_reading_order(stored)
-    n, mean, var = _statistics(values, own)
+    convention = resolved(case.method, case.dtype, case.convention)
+    n, statistics = _statistics(values, own, convention)
     return Explanation(
         case=case,
         fixture=planned.fixture,
-        parameters=tuple(name for name in ("weight", "bias") if name in inputs),
+        parameters={name: inputs[name].shape for name in ("weight", "bias") if name in inputs},
+        residual="residual" in inputs,
         x=np.moveaxis(values, own.channel_axis, 1),
         sets=numbers,
         n=n[order],
-        mean=mean[order],
-        var=var[order],
+        statistics={name: figures[order] for name, figures in statistics.items()},
     )
 
 
@@ -119,16 +121,21 @@ def _in_reading_order(labelled: Integers) -> tuple[Integers, Integers]:
     return np.argsort(order)[labelled], order
 
 
-def _statistics(x: Array, own: Partition) -> tuple[Integers, Array, Array]:
-    """n, mean and biased variance of every statistic set, in the order of their labels."""
+def _statistics(x: Array, own: Partition, convention: Convention) -> tuple[Integers, dict[str, Array]]:
+    """n, and the statistics of every set, in the order of their labels."""
     blocks = split(x, own)
+    counts = np.concatenate([np.full(len(block), block.shape[1]) for block in blocks])
     with np.errstate(all="ignore"):  # a set that holds NaN or ±Inf has no mean, and is shown so
+        share = counts / (counts - 1) if convention.variance is Variance.UNBIASED else 1.0
+        if not convention.centered:
+            squares = np.concatenate([np.square(block).mean(axis=1) for block in blocks])
+            return counts, {"mean square": squares * share}
         means = [_mean(block) for block in blocks]
         variances = [
             np.square(block - mean[:, None]).mean(axis=1) for block, mean in zip(blocks, means, strict=True)
         ]
-    counts = [np.full(len(block), block.shape[1]) for block in blocks]
-    return np.concatenate(counts), np.concatenate(means), np.concatenate(variances)
+    found = {"mean": np.concatenate(means), "variance": np.concatenate(variances) * share}
+    return counts, found
 
 
 def _mean(block: Array) -> Array:

@@ -13,6 +13,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from normcheck.explain.formula import formula, remarks
 from normcheck.explain.grid import Corner, colours, corner, draw, left_out
 from normcheck.explain.sets import Explanation, letters
 from normcheck.explain.torch_code import torch_code
@@ -56,7 +57,7 @@ def _blocks(explanation: Explanation, width: int) -> Iterator[RenderableType]:
     yield _indented(_formula(explanation))
     yield _title("the same in PyTorch")
     shape = explanation.fixture.shape
-    yield _indented(Text(torch_code(explanation.case, shape, explanation.parameters), style="cyan"))
+    yield _indented(Text(_code(explanation, shape), style="cyan"))
     yield _title("used for")
     yield _indented(Text(definition(explanation.case.method).used))
 
@@ -70,10 +71,15 @@ def _headline(explanation: Explanation) -> Text:
 
 
 def _in_words(explanation: Explanation) -> Text:
-    shares = definition(explanation.case.method).shares
-    if (axes := explanation.case.params.normalized_ndim) is not None:
-        whole = axes == len(explanation.fixture.shape)
-        shares = "all of x" if whole else shares.replace("last axes", f"last {_axes(axes)}")
+    case, ndim = explanation.case, len(explanation.fixture.shape)
+    shares = definition(case.method).shares
+    if case.convention.statistics is not None:
+        shares = case.convention.statistics.words
+    elif (axes := case.params.normalized_ndim) is not None:
+        shares = "all of x" if axes == ndim else shares.replace("last axes", f"last {_axes(axes)}")
+    elif (places := case.params.normalized_axes) is not None:
+        own = f"axis {places[0]}" if len(places) == 1 else f"axes {', '.join(map(str, places))}"
+        shares = shares.replace("its last axes", own)
     count = len(explanation.n)
     return Text(f"Same letter, same statistics: {shares} ({count} {_sets(count)}).")
 
@@ -101,11 +107,11 @@ def _sets_table(explanation: Explanation, seen: Corner) -> Iterator[RenderableTy
     table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="dim")
     table.add_column(Text("set"), no_wrap=True)
     table.add_column(Text("consists of"), overflow="fold")
-    for name in ("n", "mean", "variance"):
+    for name in ("n", *explanation.statistics):
         table.add_column(Text(name), justify="right", no_wrap=True)
     for number in sorted(chosen):
         letter = Text(f" {letters(number)} ", style=styles.get(number, ""))
-        figures = (f"{figure[number]:.8g}" for figure in (explanation.mean, explanation.var))
+        figures = (f"{figure[number]:.8g}" for figure in explanation.statistics.values())
         table.add_row(letter, Text(explanation.members(number)), str(explanation.n[number]), *figures)
     yield table
     if (rest := total - len(chosen)) > 0:
@@ -113,19 +119,26 @@ def _sets_table(explanation: Explanation, seen: Corner) -> Iterator[RenderableTy
 
 
 def _formula(explanation: Explanation) -> Text:
-    text = Text("y = weight·(x − mean)/√(var + ", style="bold")
-    text.append(f"{explanation.case.params.eps!r}) + bias")
-    text.append("\nThe variance is biased: the sum of squared deviations divided by n.\n", style="not bold")
-    return text.append(_parameters(explanation), style="not bold")
+    text = Text(formula(explanation.case, explanation.parameters), style="bold")
+    for remark in remarks(explanation.case):
+        text.append(f"\n{remark}", style="not bold")
+    return text.append(f"\n{_parameters(explanation)}", style="not bold")
+
+
+def _code(explanation: Explanation, shape: tuple[int, ...]) -> str:
+    code = torch_code(explanation.case, shape, explanation.parameters)
+    return f"x = x + residual\n{code}" if explanation.residual else code
 
 
 def _parameters(explanation: Explanation) -> str:
     case = explanation.case
     shape = parameter_shape(case.method, explanation.fixture.shape, case.params)
     fixed = {"weight": "1", "bias": "0"}
+    fixed = {name: value for name, value in fixed.items() if name in definition(case.method).affine}
     absent = [f"{name} is {value}" for name, value in fixed.items() if name not in explanation.parameters]
     here = f"; here {' and '.join(absent)}" if absent else ""
-    return f"weight and bias have shape {shape}{here}."
+    names = " and ".join(dict.fromkeys((*fixed, *explanation.parameters)))
+    return f"{names} {'have' if ' and ' in names else 'has'} shape {shape}{here}."
 
 
 def _title(words: str) -> Text:

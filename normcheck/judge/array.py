@@ -152,12 +152,15 @@ def _reason(verdict: Verdict, figures: Figures, scale: Scale, bound: Bound) -> s
         return f"is off by up to {figures.abs_diff:.3g}, more than half a unit of the last printed decimal"
     text = f"backward error {figures.beta:.3g} exceeds the allowed {bound.allowed:.3g}"
     coarse = figures.beta * scale.unit / scale.dtype.output_roundoff
-    if scale.dtype.half and coarse <= 1:
+    rounded = scale.dtype.half and scale.unit < scale.dtype.output_roundoff
+    if rounded and coarse <= 1:
         text += (
             f"; in roundoffs of {scale.dtype} that is {coarse:.2g}: the statistics are right, "
             "something on the way was rounded to it"
         )
-    elif verdict is Verdict.LOOSE:
+    if rounded and coarse + 1 <= bound.allowed:  # and the rounding of the result, which is then no longer forgiven
+        text += f"; with --convention stats_dtype={scale.dtype} it passes"
+    elif not (rounded and coarse <= 1) and verdict is Verdict.LOOSE:
         text += f"; up to {bound.loose:g} a naive order of summation may be the cause"
     return f"{text}; {note}" if note else text
 

@@ -21,7 +21,14 @@ from normcheck.data import to_data
 from normcheck.dtype import DType
 from normcheck.errors import ParameterError
 from normcheck.methods import conventions
-from normcheck.methods.definition import Bucket, Definition, Partition, num_channels, positive_axis
+from normcheck.methods.definition import (
+    Bucket,
+    Definition,
+    Partition,
+    TorchCall,
+    num_channels,
+    positive_axis,
+)
 from normcheck.methods.sets import SETS
 from normcheck.parameters import TABLE, Params, Shape
 
@@ -30,6 +37,7 @@ __all__ = [
     "Definition",
     "Partition",
     "Shape",
+    "TorchCall",
     "checked",
     "checked_convention",
     "complete",

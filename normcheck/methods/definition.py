@@ -43,6 +43,26 @@ def unchanged(shape: Shape, params: Params, where: str) -> Params:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TorchCall:
+    """The function of torch.nn.functional that computes a method; its x has the channels in axis 1.
+
+    ``arguments`` come after x, ``keywords`` after weight and bias. ``refused``: it raises for statistic sets of one
+    element. ``bias``: it takes one.
+    """
+
+    function: str
+    arguments: tuple[str, ...] = ()
+    keywords: tuple[str, ...] = ()
+    refused: bool = False
+    bias: bool = True
+
+
+def no_call(shape: Shape, params: Params) -> TorchCall | None:
+    """No function of PyTorch, for a method that it does not have."""
+    return None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Definition:
     """One method; ``shape`` is that of x as stored, ``channel_axis`` is 1 or -1.
 
@@ -50,13 +70,15 @@ class Definition:
     catalogue a function that makes the partition. ``parameters`` are those of :class:`normcheck.parameters.Params` that
     it has beside eps; ``parameter_axes`` are the axes of x that weight and bias run along, ``affine`` which of the two
     its layers usually have. ``checked`` returns the parameters as an id spells them; it raises ParameterError for
-    impossible ones, with its last argument, which names the fixture.
+    impossible ones, with its last argument, which names the fixture. ``torch`` is how PyTorch's users call it, None
+    where no function of PyTorch does.
     """
 
     statistics: Statistics | Callable[[Shape, Params], Partition]
     parameters: tuple[str, ...]
     parameter_axes: Callable[[Shape, Params], tuple[int, ...]]
     checked: Callable[[Shape, Params, str], Params] = unchanged
+    torch: Callable[[Shape, Params], TorchCall | None] = no_call
     centered: bool = True  # False: the mean is not taken away
     affine: tuple[str, ...] = ("weight", "bias")
     shares: str  # what a statistic set is, in words

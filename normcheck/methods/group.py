@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from normcheck.conventions.catalogue import Statistics
 from normcheck.errors import ParameterError
-from normcheck.methods.definition import Definition, channel_alone, num_channels
+from normcheck.methods.definition import Definition, TorchCall, channel_alone, num_channels
+from normcheck.methods.sets import channel_groups
 from normcheck.parameters import Params, Shape, format_groups
 
 
@@ -39,11 +40,21 @@ def _checked(shape: Shape, params: Params, where: str) -> Params:
     return params
 
 
+def _torch(shape: Shape, params: Params) -> TorchCall | None:
+    """Equal groups of neighbouring channels; of one sample it refuses groups of one element."""
+    channels = num_channels(shape, params)
+    groups = channel_groups(params, channels)
+    if channels % len(groups) or groups != channel_groups(Params(num_groups=len(groups)), channels):
+        return None
+    return TorchCall(function="group_norm", arguments=(f"num_groups={len(groups)}",), refused=shape[0] == 1)
+
+
 DEFINITION = Definition(
     statistics=Statistics.GROUP_CONTIGUOUS,
     parameters=("channel_axis", "num_groups", "groups"),
     parameter_axes=channel_alone,
     checked=_checked,
+    torch=_torch,
     shares="one group of channels of one sample",
     used="Detection, segmentation and diffusion models, whose batches are too small for batch norm.",
 )

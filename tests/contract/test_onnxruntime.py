@@ -13,13 +13,18 @@ def test_onnxruntime_has_kernels_for_some_dtypes_only() -> None:
     supported = {Verdict.PASS}
     refused = {Verdict.UNSUPPORTED}
     report = compare(backend="onnxruntime", fixtures=["nchw"], dtype="bfloat16")
-    assert verdicts(report) == {"batch": refused, "layer": supported, "instance": refused, "group": refused}
+    assert verdicts(report) == {
+        **dict.fromkeys(["batch", "instance", "group"], refused),
+        **dict.fromkeys(["layer", "rms"], supported),
+    }
     report = compare(backend="onnxruntime", fixtures=["nchw"], dtype="float64", **EXACT)
     assert verdicts(report) == {
         "batch": supported,
         "layer": supported,
         "instance": refused,
         "group": supported,
+        "rms": supported,
     }
     report = compare(backend="onnxruntime", fixtures=["mixed"], dtype="float16")
-    assert verdicts(report) == {"batch": supported, "layer": refused, "instance": refused, "group": refused}
+    refusing = dict.fromkeys(["layer", "instance", "group", "rms"], refused)
+    assert verdicts(report) == {"batch": supported, **refusing}

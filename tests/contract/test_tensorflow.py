@@ -7,14 +7,16 @@ from driver import compare, wrong
 from normcheck.case import Output
 from normcheck.verdict import Verdict
 
+METHODS = ["batch", "layer", "instance", "group"]
+
 
 def test_tensorflow_half_precision_fails_in_its_statistics() -> None:
-    report = compare(fixtures=["nchw"], backend="tensorflow", dtype=["float16", "bfloat16"])
+    report = compare(METHODS, fixtures=["nchw"], backend="tensorflow", dtype=["float16", "bfloat16"])
     assert {Verdict.FAIL} == {r.verdict for r in report.results if r.output is Output.Y}
 
 
 def test_tensorflow_passes_in_every_memory_layout_and_grouping() -> None:
     chosen = ["nc", "nhwc", "odd", "documents", "channels-last-memory", "strided-memory"]
-    report = compare(fixtures=chosen, backend="tensorflow", dtype=["float32", "float64"])
+    report = compare(METHODS, fixtures=chosen, backend="tensorflow", dtype=["float32", "float64"])
     assert [] == wrong(report)
     assert {Output.GRAD_X, Output.GRAD_WEIGHT, Output.GRAD_BIAS} <= {r.output for r in report.results}

@@ -22,8 +22,10 @@ PLAIN = set(Output) - {Output.SUM, Output.GRAD_RESIDUAL}  # of what gets no resi
 def test_all_methods_outputs_and_groupings_pass(backend: str, mode: Mode) -> None:
     dtypes = [DType.FLOAT32, DType.FLOAT64]
     fixtures = FIXTURES[:-2] if backend == "torch.channels_last" else FIXTURES  # the last two have 3 axes
-    report = compare(backend=backend, fixtures=fixtures, mode=mode, dtype=dtypes)
+    lacks = {Method.RMS} if backend == "torch.decomp" else set()
+    methods = [method for method in Method if method not in lacks]
+    report = compare(methods, backend=backend, fixtures=fixtures, mode=mode, dtype=dtypes)
     assert [] == wrong(report)
-    assert set(Method) == {r.case.method for r in report.results}
+    assert set(methods) == {r.case.method for r in report.results}
     expected = {o for o in PLAIN if mode is Mode.TRAIN or not o.is_state}
     assert expected == {r.output for r in report.results}
