@@ -132,8 +132,10 @@ class _Norm:
     def _standardize(self, block: Array) -> Standardized:
         """Mean 0 and variance 1; dx = r·(h - mean(h) - x̂·mean(h·x̂)), which is the textbook's."""
         rows = self.layout.rows(block)
-        root = 1 / np.sqrt(rows.var(axis=-1, keepdims=True) + self.eps)
-        x_hat = (rows - rows.mean(axis=-1, keepdims=True)) * root
+        x_hat = rows - rows.mean(axis=-1, keepdims=True)
+        variance = np.square(x_hat).mean(axis=-1, keepdims=True)  # rows.var would centre them once more
+        root = 1 / np.sqrt(variance + self.eps)
+        x_hat *= root
 
         def backward(h: Array) -> Array:
             h = self.layout.rows(h)

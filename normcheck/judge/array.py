@@ -158,7 +158,9 @@ def _reason(verdict: Verdict, figures: Figures, scale: Scale, bound: Bound) -> s
             f"; in roundoffs of {scale.dtype} that is {coarse:.2g}: the statistics are right, "
             "something on the way was rounded to it"
         )
-    if rounded and coarse + 1 <= bound.allowed:  # and the rounding of the result, which is then no longer forgiven
+    if (
+        rounded and coarse + 1 <= bound.allowed
+    ):  # and the rounding of the result, which is then no longer forgiven
         text += f"; with --convention stats_dtype={scale.dtype} it passes"
     elif not (rounded and coarse <= 1) and verdict is Verdict.LOOSE:
         text += f"; up to {bound.loose:g} a naive order of summation may be the cause"

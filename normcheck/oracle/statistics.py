@@ -40,7 +40,7 @@ from numpy.typing import NDArray
 
 from normcheck.conventions.catalogue import EpsPlacement
 from normcheck.oracle.double_double import DoubleDouble
-from normcheck.oracle.reals import Array, Real, high, sum_of, total, where
+from normcheck.oracle.reals import Array, Real, high, sum_of, total, total_as_laid_out, where
 from normcheck.oracle.rule import Rule
 from normcheck.oracle.truth import probable_roundoffs
 
@@ -248,19 +248,19 @@ def _known(a: Array, other: Array) -> Array:
 def plain_statistics(
     over: Over, n: int, rule: Rule, *, exponent: NDArray[np.int_]
 ) -> tuple[Real | None, Real | None, Real, Real | None]:
-    """Centre, correction, inverse root and κ alone, as :func:`own_statistics` has them."""
-    centre, correction = _mean(over, n) if rule.centered else (None, None)
+    """Centre, correction, inverse root and κ, as :func:`own_statistics` has them but for the order of the sums."""
+    centre, correction = _mean(over, n, total_as_laid_out) if rule.centered else (None, None)
 
     def squares(piece: Piece) -> Real:
         deviation = piece.deviation(centre, correction)
-        return total(deviation * deviation)
+        return total_as_laid_out(deviation * deviation)
 
     v = rule.corrected(sum_of(over(squares)) / float(n), n)
     root = rule.inverse_root(v, exponent)
     return centre, correction, root, rule.kappa(v, root, n, exponent)
 
 
-def _mean(over: Over, n: int) -> tuple[Real, Real]:
+def _mean(over: Over, n: int, total: Callable[[Real], Real] = total) -> tuple[Real, Real]:
     """The mean of each set, and its correction: it is refined once."""
     centre = sum_of(over(lambda piece: total(piece.real))) / float(n)
     return centre, sum_of(over(lambda piece: total(piece.real - centre))) / float(n)
