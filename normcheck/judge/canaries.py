@@ -192,8 +192,8 @@ class Canaries:
 
 
 def decidable(truth: Truth) -> Mask:
-    """The elements that a result can be right or wrong in: finite ones, with a finite condition."""
-    return np.asarray(np.isfinite(truth.value) & (truth.cond != np.inf))
+    """The elements that a result can be right or wrong in: finite ones that are not undecided."""
+    return np.asarray(np.isfinite(truth.value) & ~truth.undecided)
 
 
 def power(looks: Iterable[Look]) -> Power:

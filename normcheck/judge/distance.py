@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from normcheck.dtype import DType
 from normcheck.dtypes import numpy_dtype
-from normcheck.oracle.truth import Truth
+from normcheck.oracle.truth import Truth, undecided
 
 Array = NDArray[np.float64]
 Floats = NDArray[np.floating]
@@ -225,11 +225,10 @@ class Measure:
         actual, value = some.actual, some.value
         # what overflows the dtype is rightly infinite, and may be less than that
         expected = value.astype(numpy_dtype(self.scale.dtype))
-        # where the condition is infinite nothing can be decided, of what is not finite neither
-        finite = np.isfinite(actual) & np.isfinite(value) & (some.cond != np.inf)
+        unsaid = undecided(value, some.cond)
+        finite = np.isfinite(actual) & np.isfinite(value) & ~unsaid
         if not finite.all():
-            settled = finite | (actual == expected) | (np.isnan(actual) & np.isnan(expected))
-            settled |= np.isposinf(some.cond)
+            settled = finite | unsaid | (actual == expected) | (np.isnan(actual) & np.isnan(expected))
             if not settled.all():
                 self._misplaced(np.flatnonzero(~settled), value, locate)
             positions = np.flatnonzero(finite)

@@ -277,6 +277,8 @@ class Oracle:
         cond = magnitude * (x.e + x.magnitude) + np.abs(bias)
         if weight.stored is not None:
             cond = cond + np.abs(weight.stored) * x.magnitude
+        if x.unknown is not None:
+            cond = cond + x.unknown
         scaled = times(x.x_hat, weight.value)
         forgiven = None if self._cast is None else self._cast.of_y(high(scaled), magnitude)
         return self._made(scaled + bias, cond, magnitude * x.e2, self.n, forgiven)
@@ -297,8 +299,11 @@ class Oracle:
         size, axes = np.abs(g), self.inputs.axes_of(self.parameter_of(output))
         if output is Output.GRAD_BIAS:
             return summand(tile, axes, DoubleDouble(g) if self.precise else g, size)
-        forgiven = None if self._cast is None else self._cast.of_product(size * x.magnitude)
-        return summand(tile, axes, times(x.x_hat, g), size * (x.e + x.magnitude), size * x.e2, forgiven)
+        forgiven = None if self._cast is None else self._cast.of_product(size, x)
+        cond = size * (x.e + x.magnitude)
+        if x.unknown is not None:
+            cond = cond + x.unknown
+        return summand(tile, axes, times(x.x_hat, g), cond, size * x.e2, forgiven)
 
     def _of_state(self, state: Running) -> Truth:
         value = reshaped(state.value, (-1,))

@@ -111,8 +111,8 @@ def through_own(own: Own, incoming: Incoming, x: Standardized, h: H) -> tuple[Re
         cond2 = r * (kappa * spread + (own.p * 2.0 * direct + own.q * rest)) + 2.0 * second
     back = -own.exponent  # r belongs to the scaled x
     grad_x, cond, cond2 = ldexp(grad_x, back), high(ldexp(cond, back)), high(ldexp(cond2, back))
-    if own.undecided is not None and own.undecided.any():
-        grad_x = where(~own.undecided & np.isfinite(high(grad_x)), grad_x, np.zeros(()))
+    if own.undecided is not None:
+        grad_x = where(~own.undecided | np.isfinite(high(grad_x)), grad_x, np.zeros(()))
         cond = np.where(own.undecided, np.inf, cond)
     return grad_x, cond, cond2
 

@@ -107,12 +107,17 @@ class Over(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Standardized:
-    """x̂ of some elements of statistic sets, its magnitude and its condition numbers: arrays of shape (sets, m)."""
+    """x̂ of some elements of statistic sets, its magnitude and its condition numbers: arrays of shape (sets, m).
+
+    ``unknown`` (sets, 1), infinite where x̂ has no value that can be decided and else 0, belongs to the condition of
+    whatever is made of x̂; None: it has one everywhere.
+    """
 
     x_hat: Real
     magnitude: Array
     e: Array
     e2: Array
+    unknown: Array | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,7 +128,8 @@ class Own:
     is ``centre`` + ``correction``, both None where it is not taken away; the ``variance`` is the biased one, the mean
     of squares. ``kappa`` None is 1. ``reach`` is the r of the condition numbers, ``magnitude`` M|x| or 0,
     ``correlation`` κ·M|x̂·x|, ``s`` κ·r²·M(x²); ``q`` and ``s_q`` are p and s of κ·r. ``tiny`` is by how much an input
-    may move at least. ``undecided`` marks the sets of which grad_x has no condition; None: none.
+    may move at least. ``undecided`` marks the sets of which grad_x has no condition, ``unknown`` those
+    of which x̂ has none; None: none.
     """
 
     exponent: NDArray[np.int_]
@@ -141,15 +147,17 @@ class Own:
     s: Array
     s_q: Array
     undecided: NDArray[np.bool_] | None
+    unknown: NDArray[np.bool_] | None
 
     def standardize(self, piece: Piece) -> Standardized:
-        """x̂ of elements of the sets; 0 with an infinite condition where 1/√var without eps has no value."""
+        """x̂ of elements of the sets; 0 where it is unknown."""
         x_hat = piece.deviation(self.centre, self.correction) * self.inverse_root
-        if np.isinf(self.reach).any():
-            x_hat = where(~np.isinf(high(self.inverse_root)) & np.isfinite(high(x_hat)), x_hat, np.zeros(()))
         size = np.abs(high(x_hat))
         e = self.reach * ((piece.size + self.tiny) + self.magnitude + size * self.correlation)
-        return Standardized(x_hat=x_hat, magnitude=size, e=e, e2=e * self.p + 2.0 * size * self.s)
+        unknown = None if self.unknown is None else np.where(self.unknown, np.inf, 0.0)
+        return Standardized(
+            x_hat=x_hat, magnitude=size, e=e, e2=e * self.p + 2.0 * size * self.s, unknown=unknown
+        )
 
 
 def own_statistics(
@@ -177,8 +185,16 @@ def own_statistics(
     v = rule.corrected(variance, n)
     inverse_root = rule.inverse_root(v, exponent)
     lost = probable_roundoffs(n) * unit * np.sqrt(high(magnitudes2) / n)
+    undecided = rule.undecided(high(v), lost, exponent)
+    undecided = undecided if undecided is not None and undecided.any() else None
+    unknown = undecided if rule.without_eps else None
+    if unknown is not None:
+        inverse_root = where(~unknown, inverse_root, np.zeros(()))
+    infinite = np.isinf(high(magnitudes2))
+    if not rule.centered and infinite.any():  # one x is infinite: the others become 0
+        inverse_root = where(~infinite, inverse_root, np.zeros(()))
     r = high(inverse_root)
-    if rule.centered:
+    if rule.centered and unknown is None:
         r = np.where(np.sqrt(high(variance)) <= lost, rule.of_constant(exponent), r)
 
     def products(piece: Piece) -> tuple[Array, Array]:
@@ -188,15 +204,14 @@ def own_statistics(
 
     correlations, squares_of_x = map(sum_of, zip(*over(products), strict=True))
     correlation, s = high(correlations) / n, high(squares_of_x) / n
-    kappa = rule.kappa(v, inverse_root, n)
+    kappa = rule.kappa(v, inverse_root, n, exponent)
     if kappa is not None:
         # of a constant set κ·M|x̂·x| is c·M|d·x|/σ, which is at most c·√M(x²), and κ·|x̂|·s nothing
         constant = rule.correction(n) * np.sqrt(high(magnitudes2) / n)
         correlation = _known(high(kappa) * correlation, constant)
         s = _known(high(kappa) * s, np.zeros_like(s))
     if not rule.centered:
-        dead = ~np.isfinite(high(variance))  # one x is infinite: the others become 0
-        correlation, s = np.where(dead, 0.0, correlation), np.where(dead, 0.0, s)
+        correlation, s = np.where(infinite, 0.0, correlation), np.where(infinite, 0.0, s)
     p = r * correlation
     q, s_q = (p, s) if rule.placement is not EpsPlacement.OUTSIDE_SQRT else _outside(p, s, r, high(v))
     return Own(
@@ -214,7 +229,8 @@ def own_statistics(
         q=q,
         s=s,
         s_q=s_q,
-        undecided=rule.undecided(high(v), lost, exponent),
+        undecided=undecided,
+        unknown=unknown,
     )
 
 
@@ -241,7 +257,7 @@ def plain_statistics(
 
     v = rule.corrected(sum_of(over(squares)) / float(n), n)
     root = rule.inverse_root(v, exponent)
-    return centre, correction, root, rule.kappa(v, root, n)
+    return centre, correction, root, rule.kappa(v, root, n, exponent)
 
 
 def _mean(over: Over, n: int, total: Callable[[Real], Real] = total) -> tuple[Real, Real]:

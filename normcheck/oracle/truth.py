@@ -22,6 +22,11 @@ def probable_roundoffs(n: int) -> float:
     return 16 + math.sqrt(n)
 
 
+def undecided(value: Array, cond: Array) -> NDArray[np.bool_]:
+    """Where nothing can be said. What is not finite itself may have an infinite condition, and is exactly that."""
+    return np.isposinf(cond) & np.isfinite(value)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Truth:
     """One output as the oracle has it.
@@ -40,6 +45,11 @@ class Truth:
     n: int
     unit: float
     forgiven: Array | None = None
+
+    @property
+    def undecided(self) -> NDArray[np.bool_]:
+        """The elements of which nothing can be said: finite ones, whose condition is infinite."""
+        return undecided(self.value, self.cond)
 
     def at(self, index: Any) -> Truth:
         """The elements at ``index``."""
