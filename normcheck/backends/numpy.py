@@ -13,7 +13,7 @@ from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Tu
 
 import numpy as np
 
-from normcheck.backends._adapter import FIRST, Adapter, Axes, Canonical, Params, along
+from normcheck.backends._adapter import FIRST, Adapter, Axes, Canonical, Params
 from normcheck.backends._base import (
     GRADIENTS,
     Differentiated,
@@ -75,8 +75,13 @@ def _layer_rows(x: Array, params: Params) -> Rows:
     return Rows(
         lambda a: a,
         lambda block: flattened(block, kept),
-        lambda parameter: parameter if parameter.ndim == own else along(parameter, x, 0, own),
+        lambda parameter: parameter if parameter.ndim == own else _of_samples(parameter, kept),
     )
+
+
+def _of_samples(parameter: Array, kept: int) -> Array:
+    """A parameter of each sample's last axes, as it broadcasts."""
+    return parameter.reshape(len(parameter), *(1,) * (kept - 1), *parameter.shape[1:])
 
 
 def _instance_rows(x: Array, params: Params) -> Rows:
