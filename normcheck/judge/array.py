@@ -22,7 +22,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from normcheck.dtype import DType
-from normcheck.judge.distance import Figures, Scale, measure
+from normcheck.judge.distance import Figures, measure
+from normcheck.judge.scale import Scale
 from normcheck.oracle import Truth, probable_roundoffs
 from normcheck.report import Judgement, Worst
 from normcheck.verdict import Verdict

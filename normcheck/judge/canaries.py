@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 
 from normcheck.case import Case, Output
 from normcheck.judge.array import Bound
-from normcheck.judge.distance import AT_ONCE, Scale
+from normcheck.judge.distance import AT_ONCE
 from normcheck.judge.others import Other, other_sets
+from normcheck.judge.scale import Scale
 from normcheck.methods.tiles import Tile
 from normcheck.oracle import Oracle, Truth
 from normcheck.oracle.parameters import Gathered, reshaped, summand

@@ -17,10 +17,12 @@ import numpy as np
 
 from normcheck.conventions.catalogue import CastOrder, Convention, Weight
 from normcheck.dtype import DType
+from normcheck.oracle.elements import Standardized
+from normcheck.oracle.given import Given
 from normcheck.oracle.gradients import H, Incoming
 from normcheck.oracle.inputs import Inputs
 from normcheck.oracle.reals import Array, high
-from normcheck.oracle.statistics import Given, Own, Standardized
+from normcheck.oracle.statistics import Own
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -21,9 +21,11 @@ import numpy as np
 
 from normcheck.methods.tiles import Tile
 from normcheck.oracle.double_double import DoubleDouble
+from normcheck.oracle.elements import Standardized
+from normcheck.oracle.given import Given
 from normcheck.oracle.inputs import Inputs, Weight
 from normcheck.oracle.reals import Array, Real, high, ldexp, sum_of, total, where
-from normcheck.oracle.statistics import Given, Own, Standardized
+from normcheck.oracle.statistics import Own
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

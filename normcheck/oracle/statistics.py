@@ -10,13 +10,7 @@ over the statistic set, |P||x| = |x| + M|x| or |x|:
     e₂ = e·p + 2·κ·|x̂|·s,   p = κ·r·M|x̂·x|,   s = r²·M(x²)  second order
 
 The second order matters where the inputs' roundoff is not small against the standard deviation: there the
-noise multiplies itself. With running statistics in place of the set's own,
-
-    e  = r·(|x| + cond(running_mean) + |x - running_mean|·p)       p = ½·cond(running_var)/(running_var + eps)
-    e₂ = r·(cond₂(running_mean) + (|x| + cond(running_mean))·p + |x - running_mean|·s)
-    s  = ½·cond₂(running_var)/(running_var + eps) + 3/2·p²
-
-where the condition numbers of statistics that are given are their magnitudes.
+noise multiplies itself.
 
 Both orders expand around the inputs as they are. Where the standard deviation σ is within reach of roundoffs,
 
@@ -33,91 +27,15 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from normcheck.conventions.catalogue import EpsPlacement
-from normcheck.oracle.double_double import DoubleDouble
+from normcheck.oracle.elements import Over, Piece, Standardized
 from normcheck.oracle.reals import Array, Real, high, sum_of, total, total_as_laid_out, where
 from normcheck.oracle.rule import Rule
 from normcheck.oracle.truth import probable_roundoffs
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Running:
-    """A running mean or variance with its condition numbers: arrays of shape (C, 1)."""
-
-    value: Real
-    cond: Array
-    cond2: Array
-
-    def for_sets(self, start: int, stop: int) -> Running:
-        """The statistics of the sets from ``start`` to ``stop``, which go through the channels again and again."""
-        at = np.arange(start, stop) % len(self.cond)
-        return Running(value=self.value[at], cond=self.cond[at], cond2=self.cond2[at])
-
-
-class Piece:
-    """Some elements of some statistic sets: ``x`` (sets, m) in float64, divided by 2**``exponent`` (sets, 1).
-
-    ``tail`` is what float64 leaves out of them, ``size`` their magnitude where it is not |x|: that of the parts of a
-    sum. With ``keep`` what has been computed of them is held for the next pass.
-    """
-
-    def __init__(
-        self, x: Array, *, precise: bool, keep: bool, tail: Array | None = None, size: Array | None = None
-    ) -> None:
-        self.x, self.precise = x, precise
-        self._tail, self._size, self._keep = tail, size, keep
-        self._deviation: Real | None = None
-
-    @property
-    def real(self) -> Real:
-        """X in the precision of the oracle."""
-        return DoubleDouble(self.x, self._tail) if self.precise else self.x
-
-    @property
-    def size(self) -> Array:
-        """The magnitude of what goes in."""
-        return np.abs(self.x) if self._size is None else self._size
-
-    def deviation(self, centre: Real | None, correction: Real | None) -> Real:
-        """X minus the mean, which is ``centre`` + ``correction``; x itself where there is none."""
-        if centre is None or correction is None:
-            return self.real
-        if self._deviation is not None:
-            return self._deviation
-        deviation = (self.real - centre) - correction
-        if self._keep:
-            self._deviation = deviation
-        return deviation
-
-
-T = TypeVar("T")
-
-
-class Over(Protocol):
-    """Goes through the pieces of some statistic sets, in their order."""
-
-    def __call__(self, function: Callable[[Piece], T], /) -> Iterable[T]:
-        """What ``function`` makes of each piece."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Standardized:
-    """x̂ of some elements of statistic sets, its magnitude and its condition numbers: arrays of shape (sets, m).
-
-    ``unknown`` (sets, 1), infinite where x̂ has no value that can be decided and else 0, belongs to the condition of
-    whatever is made of x̂; None: it has one everywhere.
-    """
-
-    x_hat: Real
-    magnitude: Array
-    e: Array
-    e2: Array
-    unknown: Array | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -266,85 +184,6 @@ def _mean(over: Over, n: int, total: Callable[[Real], Real] = total) -> tuple[Re
     return centre, sum_of(over(lambda piece: total(piece.real - centre))) / float(n)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Given:
-    """Running statistics in the place of the sets' own, as in eval mode; their uncertainty is passed on."""
-
-    mean: Running
-    inverse_root: Real
-    tiny: float
-    p: Array
-    s: Array
-
-    @classmethod
-    def of(cls, mean: Running, var: Running, rule: Rule, *, tiny: float) -> Given:
-        """The statistics, one for each set."""
-        nothing = np.zeros(high(var.value).shape, dtype=np.int_)
-        root = rule.inverse_root(var.value, nothing)
-        if rule.placement is EpsPlacement.INSIDE_SQRT:
-            total_var = high(var.value + rule.eps)
-            gain, gain2 = var.cond / total_var, var.cond2 / total_var
-            first, second = 0.5 * gain, 0.5 * gain2 + 0.375 * np.square(gain)
-        else:
-            a, b = rule.slopes(high(var.value), high(root), nothing)
-            first, second = a * var.cond, a * var.cond2 + b * np.square(var.cond)
-        return cls(mean=mean, inverse_root=root, tiny=tiny, p=first, s=second)
-
-    def standardize(self, piece: Piece) -> Standardized:
-        """x̂ of elements of the sets."""
-        deviation = piece.real - self.mean.value
-        r, distance = high(self.inverse_root), np.abs(high(deviation))
-        e = piece.size + self.tiny + self.mean.cond  # of the deviation
-        x_hat = _scaled_product(deviation, self.inverse_root)
-        return Standardized(
-            x_hat=x_hat,
-            magnitude=np.abs(high(x_hat)),
-            e=r * (e + distance * self.p),
-            e2=r * (self.mean.cond2 + e * self.p + distance * self.s),
-        )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Moments:
-    """What running statistics take of the sets of a batch of ``n`` elements each: arrays of shape (sets, 1).
-
-    They are those of x divided by 2**``exponent``: the mean, the biased variance, M|x|, M|d·x| and M(x²).
-    """
-
-    n: int
-    exponent: NDArray[np.int_]
-    mean: Real
-    variance: Real
-    magnitude: Array
-    deviation: Array
-    square: Array
-
-
-def moments(own: Own, over: Over, n: int) -> Moments:
-    """The moments of the sets that ``own`` are the statistics of."""
-    assert own.centre is not None  # noqa: S101 (what keeps a running mean takes it away)
-    assert own.correction is not None  # noqa: S101
-
-    def sums(piece: Piece) -> tuple[Real, ...]:
-        size = piece.size
-        deviation = np.abs(high(piece.deviation(own.centre, own.correction)))
-        return total(size), total(deviation * size), total(np.square(size)), total(piece.x)
-
-    magnitude, deviation, square, plain = map(sum_of, zip(*over(sums), strict=True))
-    mean = own.centre + own.correction
-    finite = np.isfinite(high(plain))
-    return Moments(
-        n=n,
-        exponent=own.exponent,
-        # infinite where x is: the error-free transformations make that NaN
-        mean=mean if finite.all() else where(finite, mean, high(plain) / n),
-        variance=own.variance,
-        magnitude=high(magnitude) / n,
-        deviation=high(deviation) / n,
-        square=high(square) / n,
-    )
-
-
 def exponents(maxima: Iterable[Array], rule: Rule) -> NDArray[np.int_]:
     """The powers of two that bring sets, and what weighs as much as eps, to at most 1: squares stay in range.
 
@@ -370,11 +209,3 @@ def standardize(x: Array, rule: Rule, *, precise: bool, tiny: float, unit: float
         lambda function: [function(piece)], x.shape[1], rule, exponent=exponent, tiny=tiny, unit=unit
     )
     return own, own.standardize(piece)
-
-
-def _scaled_product(a: Real, b: Real) -> Real:
-    """a·b with a's exponents apart, so that the splitting in double-double products cannot overflow."""
-    if not isinstance(a, DoubleDouble):
-        return a * b
-    exponent = np.frexp(a.hi)[1]
-    return (a.ldexp(-exponent) * b).ldexp(exponent)

@@ -73,6 +73,18 @@ class Truth:
             forgiven=None if self.forgiven is None else self.forgiven.reshape(shape),
         )
 
+    def poisoned_by(self, plain: Truth) -> Truth:
+        """The same, but for what is not finite that of ``plain``: error-free transformations make an infinity NaN."""
+        assert self.tail is not None  # noqa: S101 (it was computed in double-double)
+        known = np.isfinite(plain.value) & np.isfinite(self.value)
+        return replace(
+            self,
+            value=np.where(known, self.value, plain.value),
+            tail=np.where(known, self.tail, 0.0),
+            cond=np.where(known, self.cond, plain.cond),
+            cond2=np.where(known, self.cond2, plain.cond2),
+        )
+
     def claimed_error(self) -> Array:
         """A bound of the oracle's own absolute error, checked against ball arithmetic in the tests.
 

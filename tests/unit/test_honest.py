@@ -12,7 +12,7 @@ from normcheck.conventions.catalogue import Convention, EpsPlacement, Variance
 from normcheck.dtype import DType
 from normcheck.fixtures.generate import bell
 from normcheck.judge.array import Bound
-from normcheck.judge.distance import Scale
+from normcheck.judge.scale import Scale
 from normcheck.methods import partition_of
 from normcheck.oracle import Inputs, Truth, evaluate
 from normcheck.oracle.rule import Rule
