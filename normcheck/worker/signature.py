@@ -96,13 +96,13 @@ class Bound:
                 f"normcheck has: {names}"
             )
 
+    def names(self, ours: str) -> bool:
+        """True if the function has a parameter for what we call ``ours``."""
+        return any(p.ours == ours for p in self.parameters or ())
+
     def takes(self, ours: str) -> bool:
-        """True if the function takes what we call ``ours``."""
-        if self.parameters is None:
-            return True
-        return any(p.ours == ours for p in self.parameters) or (
-            self.any_keyword and ours not in ("axis", "normalized_shape")
-        )
+        """True if the function takes what we call ``ours``: by that name, or any keyword."""
+        return self.parameters is None or self.any_keyword or self.names(ours)
 
     def __call__(self, x: Any, weight: Any, bias: Any, residual: Any = None, **keywords: Any) -> Any:
         arrays = dict(zip(ARRAYS, (x, weight, bias, residual)))
@@ -208,17 +208,22 @@ def _grouped(bound: Bound, task: Task, shape: Tuple[int, ...], offered: Dict[str
 
 
 def _normalized(bound: Bound, task: Task, shape: Tuple[int, ...], offered: Dict[str, Any]) -> Optional[str]:
-    """The normalized axes, in each of the ways in which they can be said."""
+    """The normalized axes, in each of the ways in which they can be said and that the function has a name for."""
     ndim, axes = offered.get("normalized_ndim"), offered.get("normalized_axes")
     if ndim is None and axes is None:
         return None
-    if axes is None:
-        axes = list(range(len(shape) - int(ndim or 0), len(shape)))
-        offered["normalized_shape"] = tuple(shape[axis] for axis in axes)
-    elif not bound.takes("normalized_axes") and not bound.takes("axis"):
+    if axes is not None and not bound.takes("normalized_axes") and not bound.names("axis"):
         return f"does not take normalized_axes, and those of this case, {axes}, are not the last"
-    offered["normalized_axes"] = tuple(axes)
-    offered["axis"] = axes[0] if len(axes) == 1 else tuple(axes)
+    axes = tuple(range(len(shape) - int(ndim or 0), len(shape))) if axes is None else tuple(axes)
+    said = {
+        "normalized_axes": axes,
+        "normalized_shape": tuple(shape[axis] for axis in axes),
+        "axis": axes[0] if len(axes) == 1 else axes,
+    }
+    if ndim is None:
+        said.pop("normalized_shape")
+        offered["normalized_axes"] = axes
+    offered.update({name: value for name, value in said.items() if bound.names(name)})
     return None
 
 
@@ -226,11 +231,12 @@ def _channels(bound: Bound, task: Task, shape: Tuple[int, ...], offered: Dict[st
     """The channel axis; the canonical one needs no word, and only a signature that names it gets it."""
     if "channel_axis" not in offered:
         return None
-    axis = offered["axis"] = offered["channel_axis"]
-    named = any(p.ours == "channel_axis" for p in bound.parameters or ())
+    axis = offered["channel_axis"]
+    if bound.names("axis"):
+        offered["axis"] = axis
     if axis == 1:
-        if not named:
+        if not bound.names("channel_axis"):
             offered.pop("channel_axis")
-    elif not bound.takes("channel_axis") and not bound.takes("axis"):
+    elif not bound.takes("channel_axis") and not bound.names("axis"):
         return "does not take channel_axis, and the channels of this case are last"
     return None

@@ -24,12 +24,12 @@ from normcheck.conventions.catalogue import (
     spelled,
 )
 from normcheck.dtype import DType
-from normcheck.errors import NormcheckError, UsageError
+from normcheck.errors import ExitCode, NormcheckError, UsageError
 from normcheck.methods import partition_of
 from normcheck.oracle import Inputs, evaluate
 from normcheck.oracle.rule import Rule
 from normcheck.parameters import Params
-from normcheck.verdict import ExitCode, Verdict
+from normcheck.verdict import Verdict
 
 Array = np.ndarray
 
