@@ -28,6 +28,7 @@ SPELLINGS: Mapping[str, Tuple[str, ...]] = {
 }
 OURS = {name: ours for ours, names in SPELLINGS.items() for name in names}
 ARRAYS = ("x", "weight", "bias", "residual")
+AXES = ("normalized_ndim", "normalized_shape", "normalized_axes", "axis")
 STATE = ("running_mean", "running_var")
 DEFAULT_EPS = 1e-5
 
@@ -212,7 +213,8 @@ def _normalized(bound: Bound, task: Task, shape: Tuple[int, ...], offered: Dict[
     ndim, axes = offered.get("normalized_ndim"), offered.get("normalized_axes")
     if ndim is None and axes is None:
         return None
-    if axes is not None and not bound.takes("normalized_axes") and not bound.names("axis"):
+    fixed = not any(bound.names(name) for name in AXES)  # it has axes of its own, which may be these
+    if axes is not None and not fixed and not bound.takes("normalized_axes") and not bound.names("axis"):
         return f"does not take normalized_axes, and those of this case, {axes}, are not the last"
     axes = tuple(range(len(shape) - int(ndim or 0), len(shape))) if axes is None else tuple(axes)
     said = {

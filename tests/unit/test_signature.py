@@ -101,6 +101,10 @@ def test_groups_are_a_number_or_lists_of_channels(function: Callable[..., Any], 
     assert value == called(function, GROUP)
 
 
+def test_a_function_with_axes_of_its_own_is_called() -> None:
+    assert "x" == called(lambda x, weight, bias: x, task(normalized_axes=[1]))
+
+
 def test_a_residual_is_given_by_name() -> None:
     of = task(arrays=("x", "residual"), normalized_ndim=2)
     assert ("x", "residual") == called(lambda residual, x: (x, residual), of)
