@@ -10,7 +10,7 @@ from typing import Any
 from normcheck.case import Case, Method, Output
 from normcheck.data import ABSENT_BY_DEFAULT
 from normcheck.errors import ExitCode
-from normcheck.verdict import SEVERITY, Verdict
+from normcheck.verdict import SEVERITY, Excuse, Verdict
 
 EXPECTED = "expected"  # the name under which a fixture's own expected values are compared
 
@@ -34,13 +34,27 @@ class Known:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Growth:
+    """Backward errors of the same code for x with other ``lengths`` of ``axis``, its own among them.
+
+    The ``slope`` is that of log β over the logarithm of the length.
+    """
+
+    axis: int
+    lengths: tuple[int, ...]
+    backward_error: tuple[float, ...]
+    slope: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Judgement:
     """The verdict on one array, and the figures behind it.
 
     The figures are None where none could be computed (no result, a wrong shape or dtype). Units: ``max_ulp`` in
     ulp of the array's dtype, ``backward_error`` and ``allowed`` in unit roundoffs of the inputs. ``mismatched``
     of ``total`` elements have a backward error of more than is allowed. ``decided`` counts the elements for which
-    the case can tell a right result from a wrong one; None: all that are finite.
+    the case can tell a right result from a wrong one; None: all that are finite. LOOSE has an ``excuse``; where that is
+    the order of summation, ``growth`` says what was found when the same code was asked for other sums.
     """
 
     verdict: Verdict
@@ -54,6 +68,8 @@ class Judgement:
     total: int | None = None
     worst: Worst | None = None
     decided: int | None = None
+    excuse: Excuse | None = field(default=None, metadata=ABSENT_BY_DEFAULT)
+    growth: tuple[Growth, ...] = field(default=(), metadata=ABSENT_BY_DEFAULT)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,4 +1,4 @@
-"""Verdicts on comparisons, and their order of severity."""
+"""Verdicts on comparisons, their order of severity, and what excuses a LOOSE one."""
 
 from __future__ import annotations
 
@@ -27,6 +27,18 @@ class Verdict(enum.StrEnum):
     def good(self) -> bool:
         """True where the output is right as far as its dtype can tell."""
         return self in {Verdict.PASS, Verdict.LOOSE}
+
+
+class Excuse(enum.StrEnum):
+    """What may have made a result LOOSE that is right but for it."""
+
+    SUMMATION = "summation"  # a naive order of summation
+    ONE_ELEMENT = (
+        "one_element"  # x·s + (bias - mean·s) instead of (x - mean)·s, which is 0 for a set of one element
+    )
+    HALF_STATE = (
+        "half_state"  # running statistics that are updated in the half precision in which they are held
+    )
 
 
 # The worst verdict of a run is its verdict: the first of these that occurs.

@@ -7,9 +7,9 @@ how many roundings is the result exactly right?": with u the unit roundoff, it i
 
 and PASS is β <= 16 + √n, the probabilistic bound of a sum of n numbers (N. J. Higham, T. Mary, "A new
 approach to probabilistic rounding error analysis", 2019) plus a handful of other operations; LOOSE is
-β <= 16 + n, beyond which no order of summation can be the excuse. ρ is what writing the result down costs:
-the rounding to a half precision, half a unit of the last printed decimal for printed values, and nothing
-for results in the precision in which sums are accumulated.
+β <= 16 + n, beyond which no order of summation can be the excuse (:mod:`normcheck.judge.growth` decides
+if it is). ρ is what writing the result down costs: the rounding to a half precision, half a unit of the last
+printed decimal for printed values, and nothing for results in the precision in which sums are accumulated.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from normcheck.judge.distance import Figures, measure
 from normcheck.judge.scale import Scale
 from normcheck.oracle import Truth, probable_roundoffs
 from normcheck.report import Judgement, Worst
-from normcheck.verdict import Verdict
+from normcheck.verdict import Excuse, Verdict
 
 Array = NDArray[np.float64]
 Floats = NDArray[np.floating]
@@ -34,18 +34,20 @@ Floats = NDArray[np.floating]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bound:
-    """Where PASS and LOOSE end, in unit roundoffs of the inputs."""
+    """Where PASS and LOOSE end, in unit roundoffs of the inputs; ``derived`` is where PASS would end by itself."""
 
     allowed: float
     loose: float
+    derived: float = 0.0
     overridden: bool = False  # by --max-backward-error
 
     @classmethod
     def for_sums_of(cls, n: int, *, max_backward_error: float | None = None) -> Bound:
         """The bound for outputs that sum at most ``n`` elements."""
+        derived = probable_roundoffs(n)
         if max_backward_error is None:
-            return cls(allowed=probable_roundoffs(n), loose=16 + n)
-        return cls(allowed=max_backward_error, loose=16 + n, overridden=True)
+            return cls(allowed=derived, loose=16 + n, derived=derived)
+        return cls(allowed=max_backward_error, loose=16 + n, derived=derived, overridden=True)
 
 
 def judge(
@@ -127,6 +129,8 @@ def concluded(figures: Figures, actual: Floats, scale: Scale, bound: Bound, x: F
         allowed=bound.allowed,
         mismatched=figures.over,
         worst=_element(figures.worst, figures.expected_worst, actual, x),
+        # beyond the user's own bound alone there is nothing that an order of summation has to explain
+        excuse=Excuse.SUMMATION if verdict is Verdict.LOOSE and figures.beta > bound.derived else None,
     )
 
 
@@ -164,7 +168,7 @@ def _reason(verdict: Verdict, figures: Figures, scale: Scale, bound: Bound) -> s
     ):  # and the rounding of the result, which is then no longer forgiven
         text += f"; with --convention stats_dtype={scale.dtype} it passes"
     elif not (rounded and coarse <= 1) and verdict is Verdict.LOOSE:
-        text += f"; up to {bound.loose:g} a naive order of summation may be the cause"
+        text += f", but not 16 + n = {bound.loose:g}, the most that an order of summation can cost"
     return f"{text}; {note}" if note else text
 
 

@@ -146,7 +146,7 @@ class CaseJudge:
             assert judgement is not None  # noqa: S101 (what does not fail has been measured)
             defect = answer.call_defect(output)
             if defect is not None and output not in answer.errors and output not in answer.problems:
-                judgement = replace(judgement, verdict=Verdict.FAIL, reason=defect)
+                judgement = replace(judgement, verdict=Verdict.FAIL, reason=defect, excuse=None)
             extra: dict[str, Any] = {"seconds": answer.seconds, "stderr": answer.stderr}
             results.append(self._comparison(backend, output, judgement, **extra))
         return tuple(results)
@@ -198,9 +198,9 @@ def finished(judgement: Judgement, power: Power, *, strict: bool) -> Judgement:
         missed = power.missed if tight else power.missed_loosely
         if power.finite and not decided:
             reason = f"the bound cannot tell the result from {missed}: this case decides nothing"
-            return replace(judgement, verdict=Verdict.INCONCLUSIVE, reason=reason, decided=0)
+            return replace(judgement, verdict=Verdict.INCONCLUSIVE, reason=reason, decided=0, excuse=None)
         if decided < power.finite:
             judgement = replace(judgement, decided=decided)
     if judgement.verdict is Verdict.LOOSE and strict:
-        return replace(judgement, verdict=Verdict.FAIL, reason=f"{judgement.reason} (--strict)")
+        return replace(judgement, verdict=Verdict.FAIL, reason=f"{judgement.reason} (--strict)", excuse=None)
     return judgement

@@ -25,7 +25,7 @@ from normcheck.verdict import Verdict
 
 if TYPE_CHECKING:
     from normcheck.run.sources import Question, Source
-    from normcheck.run.tasks import Task, TaskList
+    from normcheck.run.tasks import Task, Tasks
 
 AT_MOST = 64 * 2**20  # bytes of inputs up to which tasks are made ahead of the answers
 AT_LEAST = 1  # tasks that are open while another one is made
@@ -55,10 +55,30 @@ def run(
         planned = plan(selection)  # may take NumPy to import, and the user's files to read
         session = _Session(specs, planned.cases, options, directory, on_progress)
         report = session.report(processes, (*notes, *planned.notes))
+        report = _with_loose_decided(report, planned.cases, specs, options, directory)
     if not known:
         return report
     results, stale = ledger.apply(known, report.results, backends=registered, cases=_case_ids)
     return replace(report, results=results, stale=stale)
+
+
+def _with_loose_decided(
+    report: Report,
+    planned: Sequence[PlannedCase],
+    specs: Sequence[BackendSpec],
+    options: Options,
+    directory: str,
+) -> Report:
+    """The report once what is LOOSE has been asked for sums of other lengths; workers start again for that."""
+    if not any(result.verdict is Verdict.LOOSE for result in report.results):
+        return report
+    from normcheck.run.variations import VariationList
+
+    tasks = VariationList(report, planned, specs, options)
+    if tasks.total:
+        with _workers(tasks.specs, directory) as processes:
+            _Session(tasks.specs, (), options, directory, ignore).ask(processes, tasks)
+    return replace(report, results=tasks.results())
 
 
 @contextmanager
@@ -148,19 +168,11 @@ class _Session:
         self.done: dict[str, int] = {}
 
     def report(self, processes: dict[str, WorkerProcess], notes: tuple[str, ...]) -> Report:
-        """Run all tasks; ``processes`` are taken out as sources take them over."""
-        try:
-            from normcheck.run.tasks import TaskList
+        """Run all cases, and what else the options ask for."""
+        from normcheck.run.tasks import TaskList
 
-            self._connect(processes)
-            tasks = TaskList(self.planned, self.specs, self.options)
-            self._run(tasks)
-        finally:
-            for source in self.sources.values():
-                source.close()
-            self._ask_no_more()
-            for thread in self.threads:
-                thread.join(timeout=5)
+        tasks = TaskList(self.planned, self.specs, self.options)
+        self.ask(processes, tasks)
         return Report(
             normcheck_version=__version__,
             environment=Environment(
@@ -177,6 +189,18 @@ class _Session:
             fixtures={each.fixture.name: each.fixture.argument for each in self.planned},
             max_backward_error=self.options.max_backward_error,
         )
+
+    def ask(self, processes: dict[str, WorkerProcess], tasks: Tasks) -> None:
+        """Run ``tasks``; ``processes`` are taken out as sources take them over."""
+        try:
+            self._connect(processes)
+            self._run(tasks)
+        finally:
+            for source in self.sources.values():
+                source.close()
+            self._ask_no_more()
+            for thread in self.threads:
+                thread.join(timeout=5)
 
     def _connect(self, processes: dict[str, WorkerProcess]) -> None:
         """Make the sources that there are, in the order of the specs, and start a thread for each."""
@@ -208,7 +232,7 @@ class _Session:
             thread.start()
             self.threads.append(thread)
 
-    def _run(self, tasks: TaskList) -> None:
+    def _run(self, tasks: Tasks) -> None:
         self.on_progress(self.done, tasks.total)
         for number, task in enumerate(tasks):
             self._ask(number, task)
@@ -248,14 +272,14 @@ class _Session:
         for name, count in opened.awaited.items():
             self.done[name] += count == 0
 
-    def _take_what_is_there(self, tasks: TaskList) -> None:
+    def _take_what_is_there(self, tasks: Tasks) -> None:
         """Judge what is complete without waiting; a task that nothing is awaited of is complete at once."""
         while not self.inbox.empty():
             self._take(tasks)
         for number in [n for n, each in self.open.items() if not any(each.awaited.values())]:
             self._judge(tasks, number)
 
-    def _take(self, tasks: TaskList) -> None:
+    def _take(self, tasks: Tasks) -> None:
         """Wait for an answer, and judge its task if it is the last one."""
         message = self.inbox.get()
         if message.error is not None:
@@ -270,7 +294,7 @@ class _Session:
         if not any(opened.awaited.values()):
             self._judge(tasks, message.number)
 
-    def _judge(self, tasks: TaskList, number: int) -> None:
+    def _judge(self, tasks: Tasks, number: int) -> None:
         from normcheck.worker import frames
 
         opened = self.open.pop(number)

@@ -43,6 +43,20 @@ class Task(Protocol):
         """What follows from the answers of every source, by run."""
 
 
+class Tasks(Protocol):
+    """What a run does: tasks, one after another, and what becomes of their results."""
+
+    @property
+    def total(self) -> int:
+        """How many tasks there are."""
+
+    def __iter__(self) -> Iterator[Task]:
+        """Each task when its turn has come."""
+
+    def record(self, task: Task, judged: Judged) -> None:
+        """Keep what came of a task."""
+
+
 class CaseTask:
     """A case, judged by the oracle."""
 
