@@ -17,7 +17,7 @@ from normcheck.methods.definition import Bucket
 from normcheck.methods.tiles import Range, Tile, blocks
 from normcheck.oracle import Oracle
 from normcheck.oracle.double_double import DoubleDouble
-from normcheck.oracle.gradients import h_of, times
+from normcheck.oracle.gradients import h_of
 from normcheck.oracle.parameters import reshaped
 from normcheck.oracle.parts import Each
 from normcheck.oracle.pieces import Pieces, piece_of
@@ -53,10 +53,10 @@ class Other:
         """One output at ``tile``, as (sets, elements); for a parameter's gradient what is to be summed for it."""
         x_hat = self._x_hat(tile)
         if output is Output.Y:
-            scaled = times(x_hat, self.oracle.weight.at(tile).value)
+            scaled = x_hat * self.oracle.weight.at(tile).value
             return scaled + self.inputs.cut(self.oracle.bias, tile)
         if output is Output.GRAD_WEIGHT:
-            return times(x_hat, self.inputs.grad_y_of(tile))
+            return x_hat * self.inputs.grad_y_of(tile)
         if not self._statistics:
             return np.zeros(tile.size)
         product, inverse_root = (self._at(name, tile) for name in ("product", "inverse_root"))

@@ -42,12 +42,23 @@ def _split(a: Array) -> tuple[Array, Array]:
 
 
 def two_prod(a: Array, b: Array) -> tuple[Array, Array]:
-    """The rounded product of a and b, and its exact error (Dekker); exact for operands below 2^996."""
+    """The rounded product of a and b, and its exact error (Dekker); any order of magnitudes."""
     product = a * b
     a_high, a_low = _split(a)
     b_high, b_low = _split(b)
     error = ((a_high * b_high - product) + a_high * b_low + a_low * b_high) + a_low * b_low
+    if not np.isfinite(error).all():  # splitting overflows from 2^996 on
+        lost = np.isfinite(product) & ~np.isfinite(error)
+        error = np.where(lost, _error_of_large(a, b), error)
     return product, error
+
+
+def _error_of_large(a: Array, b: Array) -> Array:
+    """The exact error of the rounded product, with the exponents kept apart."""
+    (a, a_exponent), (b, b_exponent) = np.frexp(a), np.frexp(b)
+    _, error = two_prod(np.where(np.isfinite(a), a, 0.0), np.where(np.isfinite(b), b, 0.0))
+    scaled: Array = np.ldexp(error, a_exponent + b_exponent)
+    return scaled
 
 
 class DoubleDouble:

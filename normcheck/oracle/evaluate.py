@@ -33,13 +33,13 @@ from normcheck.oracle.cast import Cast
 from normcheck.oracle.double_double import DoubleDouble
 from normcheck.oracle.elements import Piece, Standardized
 from normcheck.oracle.given import Given, Running
-from normcheck.oracle.gradients import H, Incoming, addends, h_of, through_given, through_own, times
+from normcheck.oracle.gradients import H, Incoming, addends, h_of, through_given, through_own
 from normcheck.oracle.inputs import Inputs, Weight, prepared
 from normcheck.oracle.moments import Moments, moments
 from normcheck.oracle.parameters import Summand, reshaped, summand
 from normcheck.oracle.parts import Batch, Each, Evaluated, Part, Sums
 from normcheck.oracle.pieces import Pieces, piece_of
-from normcheck.oracle.reals import Array, Real, high, low, where
+from normcheck.oracle.reals import Array, Real, high, low, overflown, where
 from normcheck.oracle.rule import Rule
 from normcheck.oracle.state import UNTRAINED, Training, given, stored, trained
 from normcheck.oracle.statistics import Own, own_statistics
@@ -48,6 +48,7 @@ from normcheck.oracle.truth import Truth
 Floats = NDArray[np.floating]
 Item = TypeVar("Item")
 T = TypeVar("T")
+LARGEST = 2.0**1023
 MOST_PREPARED = 2**18  # statistic sets, some 100 bytes each
 STATE = (Output.RUNNING_MEAN, Output.RUNNING_VAR)
 BY_PARAMETER = (Output.GRAD_WEIGHT, Output.GRAD_BIAS)
@@ -250,9 +251,10 @@ class Oracle:
             cond = cond + np.abs(weight.stored) * x.magnitude
         if x.unknown is not None:
             cond = cond + x.unknown
-        scaled = times(x.x_hat, weight.value)
+        scaled = x.x_hat * weight.value
         forgiven = None if self._cast is None else self._cast.of_y(high(scaled), magnitude)
-        return self._made(scaled + bias, cond, magnitude * x.e2, self.n, forgiven)
+        value = overflown(scaled + bias, high(x.x_hat) * high(weight.value) + bias)
+        return self._made(value, *self._within_range(cond, magnitude * x.e2), self.n, forgiven)
 
     def _grad_x(
         self, tile: Tile, statistics: Own | Given, incoming: Incoming | None, x: Standardized
@@ -260,10 +262,18 @@ class Oracle:
         h = self._h(tile)
         if isinstance(statistics, Given):
             forgiven = None if self._cast is None else self._cast.of_grad_x_given(statistics, h)
-            return self._made(*through_given(statistics, h), self.n, forgiven)
+            value, cond, cond2 = through_given(statistics, h)
+            return self._made(value, *self._within_range(cond, cond2), self.n, forgiven)
         assert incoming is not None  # noqa: S101 (computed where grad_x is an output)
         forgiven = None if self._cast is None else self._cast.of_grad_x(statistics, incoming, x, h)
         return self._made(*through_own(statistics, incoming, x, h), self.n, forgiven)
+
+    def _within_range(self, cond: Array, cond2: Array) -> tuple[Array, Array]:
+        """Conditions that leave the range of float64, as those of the largest x do, are not infinite.
+
+        That would say that nothing can be decided. With the sets' own statistics they are not as large as x.
+        """
+        return (np.minimum(cond, LARGEST), np.minimum(cond2, LARGEST)) if self._running else (cond, cond2)
 
     def _summand(self, output: Output, tile: Tile, x: Standardized) -> Summand:
         g = self.inputs.grad_y_of(tile)
@@ -274,7 +284,7 @@ class Oracle:
         cond = size * (x.e + x.magnitude)
         if x.unknown is not None:
             cond = cond + x.unknown
-        return summand(tile, axes, times(x.x_hat, g), cond, size * x.e2, forgiven)
+        return summand(tile, axes, x.x_hat * g, cond, size * x.e2, forgiven)
 
     def _of_state(self, state: Running) -> Truth:
         value = reshaped(state.value, (-1,))

@@ -15,9 +15,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from normcheck.conventions.catalogue import EpsPlacement
-from normcheck.oracle.double_double import DoubleDouble
 from normcheck.oracle.elements import Piece, Standardized
-from normcheck.oracle.reals import Array, Real, high
+from normcheck.oracle.reals import Array, Real, high, overflown
 from normcheck.oracle.rule import Rule
 
 
@@ -64,18 +63,10 @@ class Given:
         deviation = piece.real - self.mean.value
         r, distance = high(self.inverse_root), np.abs(high(deviation))
         e = piece.size + self.tiny + self.mean.cond  # of the deviation
-        x_hat = _scaled_product(deviation, self.inverse_root)
+        x_hat = overflown(deviation * self.inverse_root, high(deviation) * r)
         return Standardized(
             x_hat=x_hat,
             magnitude=np.abs(high(x_hat)),
             e=r * (e + distance * self.p),
             e2=r * (self.mean.cond2 + e * self.p + distance * self.s),
         )
-
-
-def _scaled_product(a: Real, b: Real) -> Real:
-    """a·b with a's exponents apart, so that the splitting in double-double products cannot overflow."""
-    if not isinstance(a, DoubleDouble):
-        return a * b
-    exponent = np.frexp(a.hi)[1]
-    return (a.ldexp(-exponent) * b).ldexp(exponent)

@@ -70,18 +70,10 @@ def addends(x: Standardized, h: H) -> tuple[Real, ...]:
     )
 
 
-def times(a: Real, b: Real) -> Real:
-    """a·b; in double-double with b's exponent apart, so that the splitting in the product cannot overflow."""
-    if not isinstance(a, DoubleDouble):
-        return a * b
-    exponent = np.frexp(high(b))[1]
-    return (a * ldexp(b, -exponent)).ldexp(exponent)
-
-
 def h_of(inputs: Inputs, weight: Weight, tile: Tile, *, precise: bool) -> H:
     """H at ``tile``: the incoming gradient times the weight, which broadcasts against x."""
     g, part = inputs.grad_y_of(tile), weight.at(tile)
-    value = times(DoubleDouble(g), part.value) if precise else g * part.value
+    value = DoubleDouble(g) * part.value if precise else g * part.value
     magnitude = np.abs(high(value))
     size = magnitude if part.stored is None else magnitude + 0.5 * np.abs(g * part.stored)
     return H(value=value, magnitude=magnitude, size=size)

@@ -37,6 +37,13 @@ def where(known: NDArray[np.bool_], a: Real, other: Array) -> Real:
     return DoubleDouble(np.where(known, a.hi, other), np.where(known, a.lo, 0.0))
 
 
+def overflown(a: Real, plain: Array) -> Real:
+    """``a``, infinite where float64 alone says so: the error-free transformations make that NaN."""
+    if not isinstance(a, DoubleDouble):
+        return a
+    return where(np.isfinite(a.hi), a, plain)
+
+
 def stacked(parts: Sequence[Real], axis: int = 0) -> Real:
     """Parts one below the other."""
     value: Array = np.concatenate([high(part) for part in parts], axis=axis)

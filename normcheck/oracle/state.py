@@ -22,7 +22,7 @@ from normcheck.dtype import DType
 from normcheck.oracle.double_double import DoubleDouble
 from normcheck.oracle.given import Running
 from normcheck.oracle.moments import Moments
-from normcheck.oracle.reals import Array, Real, average, high, ldexp, mean, where
+from normcheck.oracle.reals import Array, Real, average, high, ldexp, mean, overflown, where
 
 
 def given(old: NDArray[np.floating], *, precise: bool) -> Running:
@@ -101,7 +101,7 @@ def _stepped(old: Running, batch: Real, cond: Array, cond2: Array, stepping: Ste
         if step:
             new = stored(new, stepping.held, stepping.stats)
         plain = high(keep) * high(new.value) + taken * high(batch)
-        value = _overflown(keep * new.value + batch * take, plain)
+        value = overflown(keep * new.value + batch * take, plain)
         new = Running(
             value=value,
             cond=high(keep) * new.cond + taken * cond,
@@ -114,15 +114,8 @@ def _by_channel(rows: Real, channels: int) -> Real:
     """The average of the rows (sets, 1) that belong to each channel, of shape (C, 1)."""
     if isinstance(rows, DoubleDouble):
         high_rows, low_rows = (a.reshape(-1, channels).T for a in (rows.hi, rows.lo))
-        return _overflown(mean(DoubleDouble(high_rows, low_rows)), average(high_rows))
+        return overflown(mean(DoubleDouble(high_rows, low_rows)), average(high_rows))
     return mean(rows.reshape(-1, channels).T)
-
-
-def _overflown(a: Real, plain: Array) -> Real:
-    """``a``, infinite where float64 alone says so: the error-free transformations make that NaN."""
-    if not isinstance(a, DoubleDouble):
-        return a
-    return where(np.isfinite(a.hi), a, plain)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
