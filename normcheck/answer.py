@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from normcheck.data import NOT_DATA
@@ -36,6 +36,10 @@ class Answer:
     overwritten: frozenset[str] = frozenset()
     seconds: float | None = None
     stderr: str = ""
+
+    def with_gradients_owed(self) -> Answer:
+        """The answer of a host that differentiates whatever it calls: no gradient can be ``absent``."""
+        return replace(self, absent=frozenset(name for name in self.absent if not name.startswith("grad_")))
 
     def call_defect(self, output: str) -> str | None:
         """What is wrong with the call itself, whatever it returned; None where nothing is."""

@@ -60,7 +60,8 @@ class Backend:
     ARRAYS: Any = None  # the module like NumPy that has the arrays; only an Adapter needs one
     DTYPES: Tuple[str, ...] = ("float64", "float32", "float16", "bfloat16")
     TRACKED: Tuple[str, ...] = ("batch", "instance")  # the methods that keep running statistics
-    DIFFERENTIATES = True
+    DIFFERENTIATES = True  # the functions in METHODS
+    DIFFERENTIATES_TARGETS = True  # users' own
 
     def __init__(self, options: Mapping[str, str], device: str = "cpu") -> None:
         """Import nothing more, and fix what affects numerics."""

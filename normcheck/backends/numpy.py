@@ -227,6 +227,8 @@ class NumPyArrays(Adapter):
         """The array itself, with its dtype's name."""
         if not isinstance(value, (np.ndarray, np.generic)):
             raise NotAnArrayError(f"is a {type(value).__name__}, not a numpy array")
+        if masked := int(np.ma.getmaskarray(value).sum()):
+            raise NotAnArrayError(f"has {masked} of {value.size} elements masked, which have no value")
         return named(np.asarray(value))
 
 
@@ -234,6 +236,7 @@ class NumPy(NumPyArrays):
     """NumPy's arrays; a user's function is called as it is, without gradients."""
 
     WIDE_STATE = True
+    DIFFERENTIATES_TARGETS = False
 
     def environment(self) -> Dict[str, Any]:
         """NumPy has no settings that affect these sums: it adds pairwise, on one thread."""

@@ -32,6 +32,12 @@ Array = NDArray[np.float64]
 Floats = NDArray[np.floating]
 
 
+EXCUSES = {
+    Excuse.ONE_ELEMENT: "of a set of one element y is the bias, whatever x is: x·s + (bias - mean·s) is off by as much",
+    Excuse.HALF_STATE: "statistics that are updated in the half precision in which they are held are off by as much",
+}
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bound:
     """Where PASS and LOOSE end, in unit roundoffs of the inputs; ``derived`` is where PASS would end by itself."""
@@ -116,7 +122,7 @@ def concluded(figures: Figures, actual: Floats, scale: Scale, bound: Bound, x: F
     verdict = Verdict.FAIL
     if figures.beta <= bound.allowed:
         verdict = Verdict.PASS
-    elif figures.beta <= bound.loose:
+    elif figures.beta <= bound.loose or _excused(figures, bound):
         verdict = Verdict.LOOSE
     return Judgement(
         verdict=verdict,
@@ -129,9 +135,20 @@ def concluded(figures: Figures, actual: Floats, scale: Scale, bound: Bound, x: F
         allowed=bound.allowed,
         mismatched=figures.over,
         worst=_element(figures.worst, figures.expected_worst, actual, x),
-        # beyond the user's own bound alone there is nothing that an order of summation has to explain
-        excuse=Excuse.SUMMATION if verdict is Verdict.LOOSE and figures.beta > bound.derived else None,
+        excuse=_excuse(figures, bound) if verdict is Verdict.LOOSE else None,
     )
+
+
+def _excused(figures: Figures, bound: Bound) -> bool:
+    """True if only what has an excuse is beyond the bound."""
+    return figures.excuse is not None and figures.excused <= bound.allowed
+
+
+def _excuse(figures: Figures, bound: Bound) -> Excuse | None:
+    """What excuses a LOOSE result. Beyond the user's own bound alone there is nothing to explain."""
+    if _excused(figures, bound):
+        return figures.excuse
+    return Excuse.SUMMATION if figures.beta > bound.derived else None
 
 
 def _misplaced(figures: Figures, actual: Floats, bound: Bound, x: Floats | None) -> Judgement:
@@ -151,11 +168,17 @@ def _misplaced(figures: Figures, actual: Floats, bound: Bound, x: Floats | None)
 
 def _reason(verdict: Verdict, figures: Figures, scale: Scale, bound: Bound) -> str | None:
     note = f"allowed set by --max-backward-error {bound.allowed:g}" if bound.overridden else None
+    if figures.unsettled:
+        said = f"{figures.unsettled} are NaN where a plain sum is infinite: of a set with an infinity both are right"
+        note = f"{said}; {note}" if note else said
     if verdict is Verdict.PASS:
         return note
     if scale.half_unit:
         return f"is off by up to {figures.abs_diff:.3g}, more than half a unit of the last printed decimal"
     text = f"backward error {figures.beta:.3g} exceeds the allowed {bound.allowed:.3g}"
+    if verdict is Verdict.LOOSE and _excused(figures, bound):
+        text += f"; {EXCUSES[figures.excuse]}" if figures.excuse else ""
+        return f"{text}; {note}" if note else text
     coarse = figures.beta * scale.unit / scale.dtype.output_roundoff
     rounded = scale.dtype.half and scale.unit < scale.dtype.output_roundoff
     if rounded and coarse <= 1:

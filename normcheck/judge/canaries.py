@@ -183,13 +183,13 @@ class Canaries:
             difference += np.stack(tails) - truth.tail
         np.abs(difference, out=difference)
         bound = self.bounds[output]
-        beta = self.scales[output].beta(difference, truth.value, truth.cond, truth.cond2, truth.forgiven)
+        scale, about = self.scales[output], (truth.value, truth.cond, truth.cond2, truth.forgiven)
+        beta = scale.beta(difference, *about)
         differs = np.asarray(difference > CLAIM * truth.claimed_error())
-        return (
-            differs,
-            differs & np.asarray(beta > bound.allowed),
-            differs & np.asarray(beta > max(bound.allowed, bound.loose)),
-        )
+        beyond_loose = differs & np.asarray(beta > max(bound.allowed, bound.loose))
+        if truth.excused is not None:
+            beyond_loose &= scale.beta(difference - truth.excused, *about) > bound.allowed
+        return differs, differs & np.asarray(beta > bound.allowed), beyond_loose
 
 
 def decidable(truth: Truth) -> Mask:

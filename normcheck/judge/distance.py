@@ -15,13 +15,15 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from normcheck.dtypes import numpy_dtype
 from normcheck.judge.scale import Scale, ulp_distance
-from normcheck.oracle.truth import Truth, undecided
+from normcheck.oracle.truth import ARRAYS, Truth, undecided
+from normcheck.verdict import Excuse
 
 Array = NDArray[np.float64]
 Floats = NDArray[np.floating]
@@ -51,27 +53,18 @@ class _Elements:
     cond2: Array
     tail: Array | None
     forgiven: Array | None
+    excused: Array | None
+    unsettled: NDArray[np.bool_] | None
 
     @classmethod
     def of(cls, actual: Floats, truth: Truth) -> _Elements:
-        return cls(
-            actual=actual.reshape(-1),
-            value=truth.value.reshape(-1),
-            cond=truth.cond.reshape(-1),
-            cond2=truth.cond2.reshape(-1),
-            tail=None if truth.tail is None else truth.tail.reshape(-1),
-            forgiven=None if truth.forgiven is None else truth.forgiven.reshape(-1),
-        )
+        flat = truth.reshaped((-1,))
+        return cls(actual=actual.reshape(-1), **{name: getattr(flat, name) for name in ARRAYS})
 
     def at(self, where: Positions | slice) -> _Elements:
-        return _Elements(
-            actual=self.actual[where],
-            value=self.value[where],
-            cond=self.cond[where],
-            cond2=self.cond2[where],
-            tail=None if self.tail is None else self.tail[where],
-            forgiven=None if self.forgiven is None else self.forgiven[where],
-        )
+        arrays = {name: getattr(self, name) for name in ARRAYS}
+        found: dict[str, Any] = {n: None if array is None else array[where] for n, array in arrays.items()}
+        return _Elements(actual=self.actual[where], **found)
 
     def difference(self) -> Array:
         """The magnitude of the difference, in float64."""
@@ -89,7 +82,8 @@ class Figures:
     ``misplaced`` counts the elements of which one side alone is not finite, or both are differently;
     ``compared`` those of which both are finite, to which all other figures belong. ``over`` of them have a
     backward error of more than is allowed. ``worst`` and ``first_misplaced`` are positions, -1 for none, with what
-    is expected there.
+    is expected there. ``excused`` is the largest backward error beyond what ``excuse`` explains; ``unsettled`` counts
+    the elements that are not finite, but otherwise than expected, where that is right too.
     """
 
     compared: int = 0
@@ -103,6 +97,9 @@ class Figures:
     worst: int = -1
     expected_worst: float = math.nan
     over: int = 0
+    excused: float = -1.0
+    excuse: Excuse | None = None
+    unsettled: int = 0
 
     def plus(self, other: Figures) -> Figures:
         """These figures, with those of other elements taken in."""
@@ -118,6 +115,9 @@ class Figures:
         self.compared += other.compared
         self.misplaced += other.misplaced
         self.over += other.over
+        self.excused = max(self.excused, other.excused)
+        self.excuse = self.excuse or other.excuse
+        self.unsettled += other.unsettled
         return self
 
 
@@ -131,17 +131,19 @@ class Measure:
     def add(self, actual: Floats, truth: Truth, locate: Locate) -> None:
         """Take in a tile of the array, of the shape of ``truth`` and a dtype no wider than float64."""
         if actual.size:
+            self.figures.excuse = self.figures.excuse or truth.excuse
             self._add(_Elements.of(actual, truth), locate)
 
     def add_whole(self, actual: Floats, truth: Truth) -> None:
         """Take in all of the array at once."""
         whole = _Elements.of(actual, truth)
+        self.figures.excuse = self.figures.excuse or truth.excuse
         for first in range(0, actual.size, AT_ONCE):
             self._add(whole.at(slice(first, first + AT_ONCE)), partial(operator.add, first))
 
     def _add(self, some: _Elements, locate: Locate) -> None:
         with np.errstate(all="ignore"):
-            decidable = bool(some.cond.max() < np.inf)
+            decidable = bool(some.cond.max() < np.inf) and some.excused is None
             if self.scale.dtype.half and decidable:
                 self._halves(some, locate)
             elif self.figures.compared == 0 or self.scale.half_unit or not decidable:
@@ -193,6 +195,7 @@ class Measure:
             far = some.at(positions)
             beta = self.scale.beta(difference[positions], far.value, far.cond, far.cond2, far.forgiven)
             self._worst(beta, far.value, lambda found: locate(positions[found]))
+            figures.excused = max(figures.excused, float(beta.max()))
 
     def _exactly(self, some: _Elements, locate: Locate) -> None:
         """Measure every element."""
@@ -204,6 +207,10 @@ class Measure:
         finite = np.isfinite(actual) & np.isfinite(value) & ~unsaid
         if not finite.all():
             settled = finite | unsaid | (actual == expected) | (np.isnan(actual) & np.isnan(expected))
+            if some.unsettled is not None:
+                either = some.unsettled & ~np.isfinite(actual) & ~settled
+                figures.unsettled += int(np.count_nonzero(either))
+                settled |= either
             if not settled.all():
                 self._misplaced(np.flatnonzero(~settled), value, locate)
             positions = np.flatnonzero(finite)
@@ -225,6 +232,9 @@ class Measure:
         figures.ulp = max(figures.ulp, int(ulp.max()))
         beta = self.scale.beta(difference, value, some.cond, some.cond2, some.forgiven)
         self._worst(beta, value, locate)
+        if some.excused is not None:
+            beta = self.scale.beta(difference - some.excused, value, some.cond, some.cond2, some.forgiven)
+        figures.excused = max(figures.excused, float(beta.max()))
 
     def _worst(self, beta: Array, value: Array, locate: Locate) -> None:
         figures, largest = self.figures, float(beta.max())

@@ -43,7 +43,8 @@ from normcheck.oracle.reals import Array, Real, high, low, overflown, where
 from normcheck.oracle.rule import Rule
 from normcheck.oracle.state import UNTRAINED, Training, given, stored, trained
 from normcheck.oracle.statistics import Own, own_statistics
-from normcheck.oracle.truth import Truth
+from normcheck.oracle.truth import Truth, probable_roundoffs
+from normcheck.verdict import Excuse
 
 Floats = NDArray[np.floating]
 Item = TypeVar("Item")
@@ -129,6 +130,7 @@ class Oracle:
     def _evaluate(self, block: Block, each: Each, *, hold: bool) -> Evaluated:
         """One block; with ``hold`` a tile that is all of it is held from the statistics to its part."""
         plain = None if self._plain is None else self._plain._evaluate(block, each, hold=hold)
+        alone = block.n == 1 and self.rule.centered and not self._running
         with np.errstate(all="ignore"):
             statistics: Own | Given
             incoming = batch = None
@@ -152,7 +154,8 @@ class Oracle:
 
         def part(tile: Tile) -> Part:
             with np.errstate(all="ignore"):
-                found = self._part(tile, statistics, incoming, statistics.standardize(piece(tile)))
+                x = statistics.standardize(piece(tile))
+                found = self._part(tile, statistics, incoming, x, alone=alone and x.unknown is None)
                 return found if plain is None else found.poisoned_by(plain.part(tile))
 
         return Evaluated(block=block, part=part, moments=batch, plain=plain)
@@ -176,7 +179,10 @@ class Oracle:
         with np.errstate(all="ignore"):
             found = {
                 output: self._made(
-                    gathered.value, gathered.cond, gathered.cond2, self.terms(output), gathered.forgiven
+                    gathered.value,
+                    *self._within_range(gathered.cond, gathered.cond2),
+                    self.terms(output),
+                    gathered.forgiven,
                 )
                 for output, gathered in sums.gathered.items()
             }
@@ -223,10 +229,19 @@ class Oracle:
             unit=self.stats.output_roundoff,
         )
 
-    def _part(self, tile: Tile, statistics: Own | Given, incoming: Incoming | None, x: Standardized) -> Part:
+    def _part(
+        self,
+        tile: Tile,
+        statistics: Own | Given,
+        incoming: Incoming | None,
+        x: Standardized,
+        *,
+        alone: bool,
+    ) -> Part:
         truths = {}
         if Output.Y in self.outputs:
-            truths[Output.Y] = self._y(tile, x)
+            y = self._y(tile, x)
+            truths[Output.Y] = self._alone(tile, y) if alone else y
         if Output.SUM in self.outputs:
             total = self.inputs.sum_of(tile)
             size = self.inputs.size_of(tile)
@@ -255,6 +270,16 @@ class Oracle:
         forgiven = None if self._cast is None else self._cast.of_y(high(scaled), magnitude)
         value = overflown(scaled + bias, high(x.x_hat) * high(weight.value) + bias)
         return self._made(value, *self._within_range(cond, magnitude * x.e2), self.n, forgiven)
+
+    def _alone(self, tile: Tile, y: Truth) -> Truth:
+        """Y of elements that are sets by themselves: x̂ is 0 whatever x is, so no other x explains an error.
+
+        Code that computes x·s + (bias - mean·s) is off by as much as with an x of another size, all the same.
+        """
+        usual = probable_roundoffs(1) * self.stats.output_roundoff * y.cond
+        cond = np.broadcast_to(np.abs(self.inputs.cut(self.bias, tile)) + self.stats.tiny, y.cond.shape)
+        nothing = np.zeros_like(y.cond2)
+        return replace(y, cond=cond, cond2=nothing, excused=usual, excuse=Excuse.ONE_ELEMENT)
 
     def _grad_x(
         self, tile: Tile, statistics: Own | Given, incoming: Incoming | None, x: Standardized
@@ -289,7 +314,12 @@ class Oracle:
     def _of_state(self, state: Running) -> Truth:
         value = reshaped(state.value, (-1,))
         n = self.terms(Output.RUNNING_MEAN)
-        return self._made(value, state.cond.reshape(-1), state.cond2.reshape(-1), n)
+        found = self._made(value, state.cond.reshape(-1), state.cond2.reshape(-1), n)
+        if state.unsettled is not None and state.unsettled.any():
+            found = replace(found, unsettled=state.unsettled.reshape(-1))
+        if state.excused is None:
+            return found
+        return replace(found, excused=state.excused.reshape(-1), excuse=Excuse.HALF_STATE)
 
     def _trained_state(self, batch: Sequence[Moments] | None) -> dict[Output, Running]:
         """The running statistics after the training steps on the batch; None: whose moments are still to be had."""

@@ -13,6 +13,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from normcheck.conventions.catalogue import EpsPlacement
 from normcheck.oracle.elements import Piece, Standardized
@@ -22,11 +23,17 @@ from normcheck.oracle.rule import Rule
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Running:
-    """A running mean or variance with its condition numbers: arrays of shape (C, 1)."""
+    """A running mean or variance with its condition numbers: arrays of shape (C, 1).
+
+    ``excused`` is what updating it in the half precision in which it is held may cost. Where ``unsettled`` x is
+    infinite: a plain sum is too, Welford's recurrence is NaN.
+    """
 
     value: Real
     cond: Array
     cond2: Array
+    excused: Array | None = None
+    unsettled: NDArray[np.bool_] | None = None
 
     def for_sets(self, start: int, stop: int) -> Running:
         """The statistics of the sets from ``start`` to ``stop``, which go through the channels again and again."""

@@ -55,6 +55,19 @@ class Stepping:
         same = np.array([[self.momentum]])
         return (DoubleDouble(same) if precise else same), rest
 
+    def excused(self, old: Running, keep: Array, taken: Array) -> Array | None:
+        """What an update in the half precision in which statistics are held costs beside the rounding of its result.
+
+        The shares of the old one and of the batch's are rounded, and before that what they are shares of. An earlier
+        step's costs are kept as the old one is.
+        """
+        if not self.held.half or self.held.output_roundoff <= self.stats.output_roundoff:
+            return None
+        before = 0.0 if old.excused is None else keep * old.excused
+        rounded = 2.0 * self.held.output_roundoff * (np.abs(keep * high(old.value)) + np.abs(taken))
+        found: Array = before + rounded + 2.0 * self.held.smallest_subnormal
+        return found
+
 
 def stored(new: Running, dtype: DType, stats: DType) -> Running:
     """The same statistics once they are written down in ``dtype``: uncertain by its rounding, in roundoffs of the
@@ -95,6 +108,7 @@ def trained_var(old: Running, batch: Moments, stepping: Stepping, *, biased: boo
 
 def _stepped(old: Running, batch: Real, cond: Array, cond2: Array, stepping: Stepping) -> Running:
     keep, take = stepping.shares(precise=isinstance(batch, DoubleDouble))
+    infinite = np.isinf(high(batch))
     taken = high(take) if isinstance(take, DoubleDouble) else take
     new = old
     for step in range(stepping.steps):
@@ -106,6 +120,8 @@ def _stepped(old: Running, batch: Real, cond: Array, cond2: Array, stepping: Ste
             value=value,
             cond=high(keep) * new.cond + taken * cond,
             cond2=high(keep) * new.cond2 + taken * cond2,
+            excused=stepping.excused(new, high(keep), taken * high(batch)),
+            unsettled=infinite,
         )
     return new
 

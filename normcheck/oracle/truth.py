@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from normcheck.verdict import Excuse
+
 Array = NDArray[np.float64]
 LEAST_NORMAL = 2.0**-1022
+ARRAYS = ("value", "tail", "cond", "cond2", "forgiven", "excused", "unsettled")  # of a Truth
 
 
 def probable_roundoffs(n: int) -> float:
@@ -35,7 +39,8 @@ class Truth:
     precision); ``cond`` and ``cond2`` its condition numbers of first and second order; ``n`` the largest
     count of elements summed. All arrays are float64 and have the output's shape. ``unit`` is the unit
     roundoff that the oracle worked in. ``forgiven`` is what a result may be off, beyond the rounding of it, for what
-    the convention rounds on the way. An infinite condition says that nothing can be decided there.
+    the convention rounds on the way. An infinite condition says that nothing can be decided there. ``excused`` is what
+    it may be off beyond that to be LOOSE, for the reason ``excuse``. Where ``unsettled``, NaN and ±Inf are both right.
     """
 
     value: Array
@@ -45,6 +50,9 @@ class Truth:
     n: int
     unit: float
     forgiven: Array | None = None
+    excused: Array | None = None
+    excuse: Excuse | None = None
+    unsettled: NDArray[np.bool_] | None = None
 
     @property
     def undecided(self) -> NDArray[np.bool_]:
@@ -53,25 +61,17 @@ class Truth:
 
     def at(self, index: Any) -> Truth:
         """The elements at ``index``."""
-        return replace(
-            self,
-            value=self.value[index],
-            tail=None if self.tail is None else self.tail[index],
-            cond=self.cond[index],
-            cond2=self.cond2[index],
-            forgiven=None if self.forgiven is None else self.forgiven[index],
-        )
+        return self._each(lambda array: array[index])
 
     def reshaped(self, shape: tuple[int, ...]) -> Truth:
         """The same elements in another shape."""
-        return replace(
-            self,
-            value=self.value.reshape(shape),
-            tail=None if self.tail is None else self.tail.reshape(shape),
-            cond=self.cond.reshape(shape),
-            cond2=self.cond2.reshape(shape),
-            forgiven=None if self.forgiven is None else self.forgiven.reshape(shape),
-        )
+        return self._each(lambda array: array.reshape(shape))
+
+    def _each(self, function: Callable[[NDArray[Any]], NDArray[Any]]) -> Truth:
+        """The same with ``function`` of each array."""
+        arrays = {name: getattr(self, name) for name in ARRAYS}
+        found: dict[str, Any] = {n: function(array) for n, array in arrays.items() if array is not None}
+        return replace(self, **found)
 
     def poisoned_by(self, plain: Truth) -> Truth:
         """The same, but for what is not finite that of ``plain``: error-free transformations make an infinity NaN."""
@@ -83,6 +83,7 @@ class Truth:
             tail=np.where(known, self.tail, 0.0),
             cond=np.where(known, self.cond, plain.cond),
             cond2=np.where(known, self.cond2, plain.cond2),
+            unsettled=plain.unsettled,
         )
 
     def claimed_error(self) -> Array:

@@ -42,14 +42,20 @@ def whole(oracle: Oracle) -> dict[Output, Truth]:
             first = parts[0].truths[output] if parts else None  # an empty batch has none
             optional = [name for name in ("tail", "forgiven") if getattr(first, name, None) is not None]
             arrays |= {name: np.empty(shape) for name in optional}
+            excuse = next((part.truths[output].excuse for part in parts if part.truths[output].excuse), None)
+            if excuse is not None:  # of sets of one element, beside others or not
+                arrays["excused"] = np.zeros(shape)
             for part, name in itertools.product(parts, arrays):
-                part.tile.paste(getattr(part.truths[output], name), arrays[name])
+                if (array := getattr(part.truths[output], name)) is not None:
+                    part.tile.paste(array, arrays[name])
             found[output] = Truth(
                 value=arrays["value"],
                 tail=arrays.get("tail"),
                 cond=arrays["cond"],
                 cond2=arrays["cond2"],
                 forgiven=arrays.get("forgiven"),
+                excused=arrays.get("excused"),
+                excuse=excuse,
                 n=oracle.terms(output),
                 unit=oracle.unit,
             )

@@ -41,6 +41,7 @@ class WorkerClient:
         self.offers: Mapping[str, Any] = {}
         self._directory = directory
         self._process: WorkerProcess | None = process
+        self._differentiates = False
         self._ready = False
         self._closed = False
         self._deaths = 0
@@ -93,6 +94,7 @@ class WorkerClient:
             raise _DeadError(Verdict.ERROR, "answered with nonsense when it was started")
         self.environment = hello["environment"]
         self.offers = hello.get("offers", {})
+        self._differentiates = hello.get("differentiates") is True
         if self.spec.target:
             loaded, _ = self._receive(process, time.monotonic() + self.timeout, "loading the target")
             if loaded.get("kind") == "bad target":
@@ -120,9 +122,10 @@ class WorkerClient:
         if header.get("kind") != "result" or header.get("number") != self._number:
             raise _DeadError(Verdict.ERROR, "answered with nonsense instead of a result")
         try:
-            return answer_of(header, outputs, process.printed())
+            answer = answer_of(header, outputs, process.printed())
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise _DeadError(Verdict.ERROR, f"answered with nonsense: {error!r}") from None
+        return answer.with_gradients_owed() if self._differentiates else answer
 
     def _receive(
         self, process: WorkerProcess, deadline: float, doing: str

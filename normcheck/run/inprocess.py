@@ -22,6 +22,7 @@ from normcheck.run.backends import BackendSpec
 from normcheck.run.replies import answer_of, task_of
 from normcheck.run.sources import Question
 from normcheck.worker.compute import Worker
+from normcheck.worker.offers import differentiates
 from normcheck.worker.serve import adapter_of, reply_to
 from normcheck.worker.signature import UnknownParameterError
 
@@ -54,12 +55,14 @@ class InProcess:
                 self.environment = backend.environment()
                 worker = Worker(backend, self.spec.function)
                 worker.check()
+                owed = differentiates(backend, target=True)
                 reply = reply_to(worker, Task(**task_of(question.case)), inputs)
             except UnknownParameterError as error:
                 raise TargetError(f"backend {self.spec.name!r}: the function {error}") from None
             finally:
                 backend.release()
-        return answer_of(reply, reply.pop("outputs", {}), "")
+        answer = answer_of(reply, reply.pop("outputs", {}), "")
+        return answer.with_gradients_owed() if owed else answer
 
     def close(self) -> None:
         """Do nothing: no process runs."""

@@ -32,5 +32,11 @@ def offers(backend: Backend, methods: Mapping[str, Mapping[str, Any]]) -> Dict[s
     return found
 
 
+def differentiates(backend: Backend, *, target: bool) -> bool:
+    """True if no function is without gradients here: the backend's own, or a ``target``, which is the user's."""
+    able = type(backend).differentiate is not Backend.differentiate
+    return able and backend.DIFFERENTIATES and (backend.DIFFERENTIATES_TARGETS or not target)
+
+
 def _task(method: str, dtype: str, params: Mapping[str, Any]) -> Task:
     return Task("", method, "train", dtype, "contiguous", 1, dict(params), ["y"])

@@ -16,7 +16,7 @@ from typing import Any, Dict, Iterable, Iterator, Tuple
 from normcheck.backends._base import Backend, Tagged, Task, UnavailableError
 from normcheck.worker import frames, signature, target
 from normcheck.worker.compute import Worker
-from normcheck.worker.offers import offers
+from normcheck.worker.offers import differentiates, offers
 
 Request = Tuple[Dict[str, Any], Dict[str, Tagged]]  # a frame: its header and its arrays
 
@@ -34,9 +34,14 @@ def serve(sock: socket.socket, directory: str, spec: Dict[str, Any], requests: I
         reason = f"{spec['host']} cannot be imported: {target.summary(error)}"
         frames.send(sock, {"kind": "unavailable", "message": reason})
         return
-    frames.send(
-        sock, {"kind": "ready", "environment": environment, "offers": offers(backend, spec["methods"])}
-    )
+    ready: Dict[str, Any] = {
+        "kind": "ready",
+        "environment": environment,
+        "offers": offers(backend, spec["methods"]),
+    }
+    # said before the user's code is imported, which may replace what differentiates
+    ready["differentiates"] = differentiates(backend, target=bool(spec.get("target")))
+    frames.send(sock, ready)
     worker = Worker(backend, None)
     if spec.get("target"):
         try:

@@ -5,6 +5,7 @@ What a worker and its client make of everything else is in tests/unit/test_worke
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -153,3 +154,25 @@ def test_a_target_that_cannot_be_loaded_is_one_line_after_the_users_traceback(
     found = done.stderr.splitlines()
     assert len(lines) == len(found)
     assert all(line.startswith(start) for line, start in zip(found, lines, strict=True)), found
+
+
+def test_a_module_that_replaces_what_differentiates_owes_its_gradients(
+    run: Callable[..., Completed], tmp_path: Path
+) -> None:
+    (tmp_path / "norm.py").write_text(
+        """
+import torch
+import normcheck.backends._base as base
+import normcheck.backends.torch as host
+
+host.Torch.differentiate = base.Backend.differentiate
+
+def norm(x, weight, bias, *, eps):
+    return torch.nn.functional.layer_norm(x, x.shape[-1:], weight, bias, eps)
+"""
+    )
+    options = ("--method", "layer", "--fixture", "nc", "--backend", "mine=torch:norm.py:norm")
+    done = run("compare", *options, "--format", "json", cwd=tmp_path)
+    results = {row["output"]: row for row in json.loads(done.stdout)["results"]}
+    assert (1, "pass") == (done.returncode, results["y"]["verdict"])
+    assert ("fail", "was not returned") == (results["grad_x"]["verdict"], results["grad_x"]["reason"])

@@ -183,6 +183,8 @@ class LawJudge:
         value = truth.value
         dtype = self.case.dtype_of(term.output)
         rounding = Scale(dtype=dtype, unit=self._unit).rounding(value, truth.forgiven)
+        if truth.excused is not None:  # a law says how outputs are related, not how precise they are
+            rounding = rounding + truth.excused
         return np.broadcast_to(np.float64(rounding), value.shape)
 
     def _bound(self, relation: Relation) -> Bound:
