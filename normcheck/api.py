@@ -35,6 +35,7 @@ def compare(
     max_backward_error: float | None = None,
     strict: bool = False,
     laws: bool = False,
+    repeat: int = 1,
     timeout: float = DEFAULT_TIMEOUT,
     device: str = "cpu",
     config: str | PathLike[str] | None = None,
@@ -54,6 +55,7 @@ def compare(
     ``max_backward_error`` in unit roundoffs; it replaces the bound that is derived from n.
     With ``laws`` relations between each backend's own outputs are judged too, such as that y does not
     change when a constant is added to x; these comparisons have a case whose ``law`` is not empty.
+    Each case is asked ``repeat`` times, each answer judged, and the worst one counts.
     ``device`` is where backends compute, in their framework's words. ``config`` is a file with the ledger of
     known deviations, pyproject.toml or normcheck.toml; None is none.
 
@@ -79,7 +81,12 @@ def compare(
         gradients=gradients,
     )
     options = Options(
-        timeout=timeout, max_backward_error=max_backward_error, strict=strict, laws=laws, device=device
+        timeout=timeout,
+        max_backward_error=max_backward_error,
+        strict=strict,
+        laws=laws,
+        device=device,
+        repeat=repeat,
     )
     known = () if config is None else ledger.read(Path(config))
     return run(selection, _specs(backends), options, known=known)

@@ -8,14 +8,15 @@ from dataclasses import dataclass
 from normcheck.errors import UsageError
 
 DEFAULT_TIMEOUT = 60.0
+MAX_REPEAT = 1000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
     """How to run and to judge; ``timeout`` in seconds for one case, ``max_backward_error`` in roundoffs.
 
-    With ``laws`` every case is judged by the laws that apply to it too. ``device`` is where backends compute, in
-    their framework's words.
+    Each case is asked ``repeat`` times. With ``laws`` every case is judged by the laws that apply to it too. ``device``
+    is where backends compute, in their framework's words.
     """
 
     timeout: float = DEFAULT_TIMEOUT
@@ -23,11 +24,14 @@ class Options:
     strict: bool = False
     laws: bool = False
     device: str = "cpu"
+    repeat: int = 1
 
     def __post_init__(self) -> None:
         """Raise UsageError for limits that no result could meet, or that are no numbers."""
         limit = self.max_backward_error
         if limit is not None and not (math.isfinite(limit) and limit >= 0):
             raise UsageError(f"--max-backward-error is {limit:g}; it must be a number from 0 on")
+        if type(self.repeat) is not int or not 1 <= self.repeat <= MAX_REPEAT:
+            raise UsageError(f"--repeat is {self.repeat}; it must be a whole number from 1 to {MAX_REPEAT}")
         if not self.timeout > 0:
             raise UsageError(f"--timeout is {self.timeout:g}; it must be more than 0 seconds")

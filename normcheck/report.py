@@ -178,6 +178,7 @@ class Report:
     arguments: Mapping[str, str] = field(default_factory=dict)  # of --backend, by the backend's name
     fixtures: Mapping[str, str] = field(default_factory=dict)  # arguments of --fixture, by the fixture's name
     max_backward_error: float | None = None  # what replaced the derived bound
+    repeat: int = field(default=1, metadata=ABSENT_BY_DEFAULT)  # calls of each case
     stale: tuple[str, ...] = field(default=(), metadata=ABSENT_BY_DEFAULT)  # what is wrong with the ledger
 
     def by_oracle(self) -> tuple[Comparison, ...]:

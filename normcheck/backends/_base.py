@@ -33,6 +33,7 @@ class Task(NamedTuple):
     parameter_dtype: Optional[str] = None  # of weight, bias and running statistics, where it is not dtype
     convention: Mapping[str, Any] = {}  # what is not PyTorch's
     arrays: Tuple[str, ...] = ("x",)  # those that the case has
+    once: bool = False  # by one call, which others follow; else by two
 
     @property
     def tracks(self) -> bool:

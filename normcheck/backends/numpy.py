@@ -227,7 +227,8 @@ class NumPyArrays(Adapter):
         """The array itself, with its dtype's name."""
         if not isinstance(value, (np.ndarray, np.generic)):
             raise NotAnArrayError(f"is a {type(value).__name__}, not a numpy array")
-        if masked := int(np.ma.getmaskarray(value).sum()):
+        if isinstance(value, np.ma.MaskedArray) and value.dtype.names is None and value.mask.any():
+            masked = int(np.ma.getmaskarray(value).sum())
             raise NotAnArrayError(f"has {masked} of {value.size} elements masked, which have no value")
         return named(np.asarray(value))
 

@@ -30,6 +30,13 @@ from normcheck.reports import FORMATS
     help="Allow this many roundoffs instead of the derived bound, 16 + √n.",
 )
 @click.option("--laws", is_flag=True, help="Also check the laws of normalization, which need no oracle.")
+@click.option(
+    "--repeat",
+    type=int,
+    default=1,
+    metavar="N",
+    help="Ask for each case N times, and judge each answer: the worst one counts. Default: 1.",
+)
 @click.option("--strict", is_flag=True, help="Treat LOOSE results as FAIL.")
 @click.option(
     "--config",
@@ -69,7 +76,7 @@ def _compare(*, backends: tuple[str, ...], config: str | None, no_config: bool, 
     from normcheck.options import Options
     from normcheck.run.session import run
 
-    names = ("timeout", "max_backward_error", "strict", "laws", "device")
+    names = ("timeout", "max_backward_error", "strict", "laws", "device", "repeat")
     how = Options(**{name: options.pop(name) for name in names})
     path = None if no_config else ledger.find(Path.cwd()) if config is None else Path(config)
     known = () if path is None else ledger.read(path)

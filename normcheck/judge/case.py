@@ -37,10 +37,14 @@ class Stated:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Judged:
-    """The comparisons of every answer to a case, by backend, and how far each two are apart."""
+    """The comparisons of every answer to a case, by backend, and how far each two are apart.
+
+    ``varying`` are backends whose answers to one question differ, and are all right.
+    """
 
     results: Mapping[str, tuple[Comparison, ...]]
     pairs: tuple[Pair, ...]
+    varying: tuple[str, ...] = ()
 
 
 class CaseJudge:

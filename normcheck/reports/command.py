@@ -23,6 +23,8 @@ def reproduce(result: Comparison, report: Report) -> str:
         words.append("--laws")
     if report.max_backward_error is not None:
         words += ["--max-backward-error", repr(report.max_backward_error)]
+    if report.repeat > 1:
+        words += ["--repeat", str(report.repeat)]
     command = shlex.join(words)
     if result.backend in report.arguments or result.backend == EXPECTED:
         return command

@@ -109,9 +109,8 @@ class WorkerClient:
         deadline = time.monotonic() + self.timeout
         try:
             process.socket.settimeout(self.timeout)
-            frames.send(
-                process.socket, {"task": task_of(question.case), "number": self._number}, question.packed
-            )
+            task = task_of(question.case, once=question.once)
+            frames.send(process.socket, {"task": task, "number": self._number}, question.packed)
         except TimeoutError:
             raise _DeadError(Verdict.TIMEOUT, f"took no input for {self.timeout:g} s") from None
         except OSError:

@@ -14,7 +14,7 @@ from typing import Any
 
 from normcheck.answer import Answer
 from normcheck.backends import BUILTIN
-from normcheck.backends._base import Task, UnavailableError
+from normcheck.backends._base import Tagged, Task, UnavailableError
 from normcheck.dtypes import tagged
 from normcheck.errors import TargetError, UsageError
 from normcheck.run import sources
@@ -39,6 +39,7 @@ class InProcess:
     def __init__(self, spec: BackendSpec) -> None:
         self.spec = spec
         self.environment: Mapping[str, Any] = {}
+        self._last: Mapping[str, Tagged] = {}
 
     def answer(self, question: Question) -> Answer:
         """Call it with the inputs of one case; some settings are those of the thread that calls."""
@@ -56,7 +57,9 @@ class InProcess:
                 worker = Worker(backend, self.spec.function)
                 worker.check()
                 owed = differentiates(backend, target=True)
-                reply = reply_to(worker, Task(**task_of(question.case)), inputs)
+                worker.last = self._last
+                reply = reply_to(worker, Task(**task_of(question.case, once=question.once)), inputs)
+                self._last = worker.last
             except UnknownParameterError as error:
                 raise TargetError(f"backend {self.spec.name!r}: the function {error}") from None
             finally:

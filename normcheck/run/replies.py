@@ -15,11 +15,11 @@ from normcheck.verdict import Verdict
 from normcheck.worker import frames
 
 
-def task_of(case: Case) -> dict[str, Any]:
+def task_of(case: Case, *, once: bool = False) -> dict[str, Any]:
     """The fields of a :class:`normcheck.backends._base.Task`."""
     spelled = {"case": case.id, **to_data(case)}
     found = {name: spelled[name] for name in Task._fields if name in spelled}
-    return found | {"params": keywords(case.method, case.params)}
+    return found | {"params": keywords(case.method, case.params), "once": once}
 
 
 def answer_of(header: Mapping[str, Any], outputs: Mapping[str, frames.Tagged], printed: str) -> Answer:

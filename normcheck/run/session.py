@@ -139,7 +139,12 @@ class _Open:
     @property
     def nbytes(self) -> int:
         """The size of the inputs."""
-        return sum(a.nbytes for question in self.questions.values() for a in question.arrays.values())
+        return sum(a.nbytes for question in self.distinct for a in question.arrays.values())
+
+    @property
+    def distinct(self) -> list[Question]:
+        """The questions; a case that is repeated is one."""
+        return list({id(question): question for question in self.questions.values()}.values())
 
 
 class _Session:
@@ -188,6 +193,7 @@ class _Session:
             arguments={spec.name: spec.argument for spec in self.specs if spec.function is None},
             fixtures={each.fixture.name: each.fixture.argument for each in self.planned},
             max_backward_error=self.options.max_backward_error,
+            repeat=self.options.repeat,
         )
 
     def ask(self, processes: dict[str, WorkerProcess], tasks: Tasks) -> None:
@@ -254,9 +260,11 @@ class _Session:
         """Send the questions of a task to every source; what cannot be used has answered already."""
         from normcheck.run.sources import Question
 
-        questions = {
-            name: Question.of(run.case, run.arrays, self.directory) for name, run in task.runs.items()
+        packed = {
+            id(run): Question.of(run.case, run.arrays, self.directory, once=task.once)
+            for run in {id(run): run for run in task.runs.values()}.values()
         }
+        questions = {name: packed[id(run)] for name, run in task.runs.items()}
         opened = _Open(task=task, questions=questions, awaited={}, answers={})
         self.open[number] = opened
         for spec in self.specs:
@@ -281,12 +289,15 @@ class _Session:
 
     def _take(self, tasks: Tasks) -> None:
         """Wait for an answer, and judge its task if it is the last one."""
+        from normcheck.run.repeats import shared
+
         message = self.inbox.get()
         if message.error is not None:
             raise message.error
         assert message.answer is not None  # noqa: S101 (one of the two is there)
         opened = self.open[message.number]
-        opened.answers[message.backend][message.run] = message.answer
+        answers, answer = opened.answers[message.backend], message.answer
+        answers[message.run] = shared(answer, answers.values()) if opened.task.once else answer
         opened.awaited[message.backend] -= 1
         if opened.awaited[message.backend] == 0:
             self.done[message.backend] += 1
@@ -298,7 +309,7 @@ class _Session:
         from normcheck.worker import frames
 
         opened = self.open.pop(number)
-        for question in opened.questions.values():
+        for question in opened.distinct:
             frames.discard(question.packed, self.directory)
         tasks.record(opened.task, opened.task.judge(opened.answers))
 

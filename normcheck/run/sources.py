@@ -17,17 +17,23 @@ from normcheck.worker import frames
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Question:
-    """One case with its inputs; ``packed`` is ready to be sent to any number of workers."""
+    """One case with its inputs; ``packed`` is ready to be sent to any number of workers.
+
+    It is answered by two calls, the second to look at the first, or by one where it is asked ``once`` and again.
+    """
 
     case: Case
     arrays: Mapping[str, NDArray[Any]]
     packed: frames.Packed
+    once: bool = False
 
     @classmethod
-    def of(cls, case: Case, arrays: Mapping[str, NDArray[Any]], directory: str) -> Question:
+    def of(
+        cls, case: Case, arrays: Mapping[str, NDArray[Any]], directory: str, *, once: bool = False
+    ) -> Question:
         """With large arrays as files in ``directory``."""
         packed = frames.pack({name: tagged(array) for name, array in arrays.items()}, directory)
-        return cls(case=case, arrays=arrays, packed=packed)
+        return cls(case=case, arrays=arrays, packed=packed, once=once)
 
 
 class Source(Protocol):

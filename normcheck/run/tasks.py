@@ -16,6 +16,7 @@ from normcheck.options import Options
 from normcheck.oracle import truths_of
 from normcheck.plan import PlannedCase
 from normcheck.report import EXPECTED, Comparison, Pair
+from normcheck.run import repeats
 from normcheck.run.backends import BackendSpec
 from normcheck.verdict import Verdict
 
@@ -32,6 +33,10 @@ class Task(Protocol):
     @property
     def runs(self) -> Mapping[str, Run]:
         """The runs by name."""
+
+    @property
+    def once(self) -> bool:
+        """True if a run is one call; else it is two, of which the second says whether the first was an accident."""
 
     def asked(self, spec: BackendSpec) -> Sequence[str]:
         """The names of the runs that a source is asked for."""
@@ -63,13 +68,14 @@ class CaseTask:
     def __init__(self, number: int, planned: PlannedCase, options: Options) -> None:
         arrays = planned.fixture.arrays()
         self.number = number
-        self.runs = {OWN: Run(case=planned.case, arrays=arrays.inputs(planned.case))}
-        run = self.runs[OWN]
+        self.once = options.repeat > 1
+        run = Run(case=planned.case, arrays=arrays.inputs(planned.case))
+        self.runs = dict.fromkeys(repeats.names(options.repeat), run)
         self._judge = CaseJudge(run.case, run.arrays, options, _stated(arrays, planned))
 
     def asked(self, spec: BackendSpec) -> Sequence[str]:
-        """The case itself."""
-        return (OWN,)
+        """The case itself, as often as it is repeated; a recording says the same each time."""
+        return (OWN,) if spec.recording is not None else tuple(self.runs)
 
     def prepare(self) -> None:
         """Compute what needs no answers."""
@@ -77,6 +83,8 @@ class CaseTask:
 
     def judge(self, answers: Mapping[str, ByRun]) -> Judged:
         """The comparisons with the oracle, and between each two sources."""
+        if self.once:
+            return repeats.judged(self._judge, answers)
         return self._judge.judge({backend: by_run[OWN] for backend, by_run in answers.items()})
 
 
@@ -101,6 +109,8 @@ class _LawTrial:
 
 class LawsTask:
     """A case, judged by every law that applies to it."""
+
+    once = False
 
     def __init__(
         self, number: int, planned: PlannedCase, options: Options, specs: Sequence[BackendSpec]
@@ -157,6 +167,7 @@ class TaskList:
         self.total = len(planned) * (2 if options.laws else 1)
         self._results: dict[int, list[tuple[Comparison, ...]]] = defaultdict(list)
         self._pairs: dict[int, tuple[Pair, ...]] = {}
+        self._varying: dict[str, list[str]] = defaultdict(list)  # ids of cases, by backend
 
     def __iter__(self) -> Iterator[Task]:
         """Each task when its turn has come: its inputs are made then."""
@@ -174,6 +185,8 @@ class TaskList:
             found = [_by_law(found)]
         self._results[task.number] += found
         self._pairs[task.number] = self._pairs.get(task.number, ()) + judged.pairs
+        for backend in judged.varying:
+            self._varying[backend].append(self.planned[task.number].case.id)
 
     def results(self) -> tuple[Comparison, ...]:
         """All comparisons: case by case the oracle's, the fixture's own values first, then the laws'."""
@@ -185,7 +198,15 @@ class TaskList:
         return tuple(pair for n in range(len(self.planned)) for pair in self._pairs.get(n, ()))
 
     def notes(self) -> tuple[str, ...]:
-        """The laws that applied to no case: they have not passed."""
+        """What varies from call to call, and the laws that applied to no case: they have not passed."""
+        return (*self._of_calls(), *self._of_laws())
+
+    def _of_calls(self) -> Iterator[str]:
+        for backend, cases in self._varying.items():
+            where = cases[0] if len(cases) == 1 else f"{cases[0]} and {len(cases) - 1} more"
+            yield f"{backend}: results differ in their bits from call to call, all within the bound: {where}"
+
+    def _of_laws(self) -> tuple[str, ...]:
         if not self.options.laws:
             return ()
         applied = {result.law for result in self.results()}

@@ -36,6 +36,8 @@ class _Loose:
 class VariationTask:
     """A case whose sums have other lengths, asked of the backends that were LOOSE in it."""
 
+    once = False
+
     def __init__(self, number: int, loose: _Loose, variation: Variation, options: Options) -> None:
         self.number, self.loose, self.variation = number, loose, variation
         planned = loose.planned
