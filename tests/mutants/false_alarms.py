@@ -1,37 +1,55 @@
 """How close do the honest built-in backends come to the bound? A false alarm is as bad as a miss.
 
     python tests/mutants/false_alarms.py --cases 10000 --backend torch --seed 0
+    python tests/mutants/false_alarms.py --cases 1000 --backend torch --convention weight=1+w --dtype float32
 
 draws layers of every kind that NUMERICS §4 lists (offsets to 10⁶, constants, ramps, outliers, log-normal,
-sparse, images, tiny, huge; eps 1e-3 … 1e-12; n from 1 to 10⁵; gradients, running statistics, eval mode), has the
-backends compute them, in this process, and prints for each backend, output and dtype the largest backward error
-in units of what is allowed, with the seed that draws this very case again. Above 1 an honest backend is
-accused; exit code 1 says that one was.
+sparse, images, tiny, huge; eps 1e-3 … 1e-12; n from 1 to 10⁵; any normalized axes; a weight and a bias for each
+sample; a residual; gradients, running statistics, eval mode), has the backends compute them, in this process,
+and prints for each backend, output and dtype the largest backward error in units of what is allowed, with the
+seed that draws this very case again. Above 1 an honest backend is accused; exit code 1 says that one was.
+
+With a convention the implementation that follows it, of ``corpus/by_convention.py``, takes the place of the
+backend's own, and is judged by it; ``all`` is each value in turn. ``--record`` keeps the figures for docs/power.md.
 """
 
 from __future__ import annotations
 
 import argparse
 import importlib
+import json
 import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+from registry import CORPUS
 
 from normcheck.backends import BUILTIN, DEFAULT
 from normcheck.backends._base import Task
 from normcheck.case import Case, Layout, Method, Mode, Output
+from normcheck.conventions.catalogue import PYTORCH, Bias, Convention, Weight, listed, parse
 from normcheck.dtype import DType
 from normcheck.dtypes import numpy_dtype, tagged, untagged
+from normcheck.errors import UsageError
 from normcheck.judge.array import Bound, Judgement, judge
-from normcheck.methods import outputs, parameter_shape
+from normcheck.methods import (
+    checked,
+    checked_convention,
+    complete,
+    outputs,
+    parameter_axes,
+    parameter_shape,
+    sums_dtype,
+)
 from normcheck.oracle import truths_of
 from normcheck.parameters import Params
+from normcheck.run.replies import task_of
 from normcheck.verdict import Verdict
 from normcheck.worker.compute import Worker
 
@@ -47,6 +65,11 @@ SHAPES: tuple[Shape, ...] = (
 JAX_EAGER = "jax eager"
 BACKENDS = (*DEFAULT, JAX_EAGER)
 MAX_ELEMENTS = 200_000
+MOST_DRAWN = 200  # for each case that is computed
+RECORD = Path(__file__).with_suffix(".json")
+ROW = ("backend", "methods", "convention", "dtype", "cases", "results", "ratio", "accused")
+OF_HALF = {"cast_order", "residual_sum"}  # what only a half precision shows
+_OF_X = ("weight", "bias", "residual")
 
 
 def offset(random: Random, shape: Shape) -> Array:
@@ -124,16 +147,33 @@ class Drawn:
         options = ";".join(case.options)
         options = options if len(options) < 80 else f"{options[:77]}..."
         what = f"{case.method}[{options}] {case.dtype} {self.kind} {x.shape} {case.layout}"
-        return f"{what}{'' if 'weight' in self.arrays else ' without weight'} (seed {self.seed})"
+        given = " ".join(f"{name} {self.arrays[name].shape}" for name in _OF_X if name in self.arrays)
+        return f"{what} {given or 'without weight'} (seed {self.seed})"
 
 
-def draw(seed: int, backend: str) -> Drawn:
-    """The case that belongs to ``seed`` and ``backend``."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """What is drawn from: one of ``methods`` and of ``dtypes``, and by what it is judged."""
+
+    methods: tuple[Method, ...] = tuple(Method)
+    dtypes: tuple[DType, ...] = (*[DType.FLOAT32] * 3, DType.FLOAT64, DType.FLOAT16, DType.BFLOAT16)
+    convention: Convention = PYTORCH
+
+    @property
+    def name(self) -> str:
+        return ";".join(self.convention.options)
+
+
+ANY = Wanted()
+
+
+def draw(seed: int, backend: str, wanted: Wanted = ANY) -> Drawn:
+    """The case that belongs to ``seed``, ``backend`` and what is ``wanted``."""
     few_shapes = backend.startswith("jax")
     random = np.random.default_rng(seed)
-    dtype = DType(random.choice(["float32", "float32", "float32", "float64", "float16", "bfloat16"]))
+    dtype = _any_of(random, wanted.dtypes)
     shape = _any_of(random, SHAPES) if few_shapes else _shape(random)
-    method, mode = Method(random.choice(list(Method))), Mode(random.choice(["train", "train", "eval"]))
+    method, mode = _any_of(random, wanted.methods), Mode(random.choice(["train", "train", "eval"]))
     params = _params(random, method, shape, few=few_shapes, channels_last=backend == "numpy")
     layout = Layout.STRIDED if not few_shapes and random.random() < 0.1 else Layout.CONTIGUOUS
     kind = _any_of(random, tuple(KINDS))
@@ -142,9 +182,12 @@ def draw(seed: int, backend: str) -> Drawn:
         **_parameters(random, method, shape, params, always=few_shapes),
     }
     arrays["grad_y"] = GRADIENTS[_any_of(random, tuple(GRADIENTS))](random, shape)
+    if not few_shapes and (random.random() < 0.15 or "residual_sum" in wanted.convention.stated):
+        arrays["residual"] = KINDS[_any_of(random, (kind, *KINDS))](random, shape)
     held = DType.FLOAT32 if dtype.half and not few_shapes and random.random() < 0.5 else dtype
-    arrays = {name: _as(a, dtype if name in {"x", "grad_y"} else held) for name, a in arrays.items()}
-    tracks, has = "running_mean" in arrays, "weight" in arrays
+    like_x = {"x", "grad_y", "residual"}
+    arrays = {name: _as(a, dtype if name in like_x else held) for name, a in arrays.items()}
+    tracks = "running_mean" in arrays
     mode = mode if tracks else Mode.TRAIN
     case = Case(
         method=method,
@@ -156,7 +199,15 @@ def draw(seed: int, backend: str) -> Drawn:
         steps=int(mode is Mode.TRAIN) + _more_steps(random),
         layout=layout,
         parameter_dtype=held,
-        outputs=outputs(mode, tracks=tracks, weight=has, bias=has, gradients=True),
+        convention=wanted.convention,
+        outputs=outputs(
+            mode,
+            tracks=tracks,
+            weight="weight" in arrays and wanted.convention.weight is not Weight.IGNORED,
+            bias="bias" in arrays and wanted.convention.bias is not Bias.IGNORED,
+            gradients=True,
+            residual="residual" in arrays,
+        ),
     )
     return Drawn(seed=seed, kind=kind, case=case, arrays=arrays)
 
@@ -171,9 +222,9 @@ def _any_of(random: Random, choices: tuple[Any, ...]) -> Any:
 
 
 def _as(array: Array, dtype: DType) -> Array:
-    """In ``dtype``; what float16 cannot hold is brought into its range."""
-    if dtype is DType.FLOAT16 and (largest := np.abs(array).max()) > 6e4:
-        array = array * (6e4 / largest)
+    """In ``dtype``; what float16 cannot hold, or the sum of two, is brought into its range."""
+    if dtype is DType.FLOAT16 and (largest := np.abs(array).max()) > 3e4:
+        array = array * (3e4 / largest)
     return array.astype(numpy_dtype(dtype))
 
 
@@ -189,10 +240,8 @@ def _shape(random: Random) -> Shape:
 
 def _params(random: Random, method: Method, shape: Shape, *, few: bool, channels_last: bool) -> Params:
     eps = float(random.choice([1e-3, 1e-5, 1e-5, 1e-8, 1e-12]))
-    if method is Method.LAYER:
-        return Params(
-            eps=eps, normalized_ndim=len(shape) - 1 if few else int(random.integers(1, len(shape) + 1))
-        )
+    if method in {Method.LAYER, Method.RMS}:
+        return _normalized(random, method, shape, eps, few=few)
     axis = -1 if random.random() < 0.2 and channels_last else 1
     if method is Method.BATCH:
         return Params(eps=eps, channel_axis=axis, momentum=float(random.choice([0.1, 0.01, 1.0])))
@@ -212,18 +261,39 @@ def _params(random: Random, method: Method, shape: Shape, *, few: bool, channels
     return Params(eps=eps, channel_axis=axis, groups=tuple(tuple(map(int, group)) for group in groups))
 
 
+def _normalized(random: Random, method: Method, shape: Shape, eps: float, *, few: bool) -> Params:
+    """The last axes, or now and then any of them but the first."""
+    ndim = len(shape)
+    if few or random.random() < 0.8:
+        return Params(eps=eps, normalized_ndim=ndim - 1 if few else int(random.integers(1, ndim + 1)))
+    axes = 1 + random.permutation(ndim - 1)[: random.integers(1, ndim)]
+    params = Params(eps=eps, normalized_axes=tuple(map(int, axes)))
+    return checked(method, shape, params, where="a drawn case")
+
+
 def _parameters(
     random: Random, method: Method, shape: Shape, params: Params, *, always: bool
 ) -> dict[str, Array]:
     own = parameter_shape(method, shape, params)
     found = {}
+    first_is_free = 0 not in parameter_axes(method, shape, params)
+    affine = (shape[0], *own) if first_is_free and not always and random.random() < 0.1 else own
     if always or random.random() < 0.8:
-        found["weight"] = WEIGHTS[_any_of(random, tuple(WEIGHTS))](random, own)
-        found["bias"] = random.standard_normal(own) * random.choice([0.0, 1.0, 100.0])
+        found["weight"] = WEIGHTS[_any_of(random, tuple(WEIGHTS))](random, affine)
+        if method is not Method.RMS or random.random() < 0.3:
+            found["bias"] = random.standard_normal(affine) * random.choice([0.0, 1.0, 100.0])
     if params.momentum is not None:
         found["running_mean"] = random.standard_normal(own) * random.choice([1.0, 1e3])
         found["running_var"] = 10.0 ** random.uniform(-3, 3, own)
     return found
+
+
+@cache
+def follower(method: Method, convention: Convention) -> Callable[..., Any]:
+    sys.path.append(str(CORPUS))
+    from by_convention import following
+
+    return following(method, convention)
 
 
 @cache
@@ -235,17 +305,10 @@ def adapter(name: str) -> Any:
 def computed(backend: str, drawn: Drawn) -> Mapping[str, Array] | None:
     """The outputs of a built-in backend; None where it does not support the case."""
     case, module = drawn.case, adapter(backend)
-    task = Task(
-        case=case.id,
-        method=case.method,
-        mode=case.mode,
-        dtype=case.dtype,
-        layout=case.layout,
-        steps=case.steps,
-        params=case.params.to_dict(),
-        outputs=list(case.outputs),
-    )
+    task = Task(**task_of(case))
     own = _not_jitted(module.METHODS[case.method]) if backend == JAX_EAGER else None
+    if case.convention != PYTORCH:
+        own = follower(case.method, case.convention)
     reply = Worker(module, own).compute(task, {name: tagged(array) for name, array in drawn.arrays.items()})
     if reply["status"] == "unsupported":
         return None
@@ -268,8 +331,10 @@ def judged(drawn: Drawn, found: Mapping[str, Array]) -> Iterator[tuple[Output, J
     case = drawn.case
     truths = truths_of(case, drawn.arrays)
     for output, truth in truths.items():
-        unit, bound = case.dtype.unit_roundoff, Bound.for_sums_of(truth.n)
+        unit, bound = sums_dtype(case).output_roundoff, Bound.for_sums_of(truth.n)
         dtype = case.dtype_of(output)
+        if output not in found and output.is_gradient and case.convention != PYTORCH:
+            continue  # NumPy does not differentiate functions
         yield output, judge(found.get(output), truth, dtype=dtype, bound=bound, unit=unit)
 
 
@@ -278,11 +343,13 @@ class Tally:
     """What was found of one backend, output and dtype."""
 
     verdicts: Counter[Verdict] = field(default_factory=Counter)
+    seeds: set[int] = field(default_factory=set)  # of the cases
     ratio: float = 0.0  # largest backward error in units of what is allowed
     worst: str = ""
 
     def add(self, judgement: Judgement, drawn: Drawn) -> None:
         self.verdicts[judgement.verdict] += 1
+        self.seeds.add(drawn.seed)
         if judgement.backward_error is None or judgement.allowed is None:
             return
         ratio = judgement.backward_error / judgement.allowed
@@ -290,28 +357,107 @@ class Tally:
             self.ratio, self.worst = ratio, str(drawn)
 
 
-Key = tuple[str, DType, Output]
+Key = tuple[str, str, DType, Output]
 
 
-def survey(backend: str, cases: int, seed: int, tallies: dict[Key, Tally], accused: list[str]) -> None:
-    """Put ``cases`` cases to ``backend``; every FAIL or LOOSE is also noted in ``accused``.
+def suits(drawn: Drawn) -> bool:
+    """True if the method has the convention, and the convention says something of the case."""
+    case, stated = drawn.case, drawn.case.convention.stated
+    try:
+        found = checked_convention(
+            case.method, case.dtype, case.params, case.convention, residual="residual" in drawn.arrays
+        )
+    except UsageError:
+        return False
+    own_axis = case.tracks and case.dtype.half and drawn.arrays.get("weight", np.empty(0)).ndim > 1
+    if own_axis and not stated:
+        return False  # the torch adapter widens x but not the running statistics, and PyTorch raises
+    of_half = OF_HALF & set(stated) and not case.dtype.half
+    averaged = (
+        stated and case.tracks and case.method is Method.INSTANCE
+    )  # the corpus has none that follows one
+    return not of_half and not averaged and (not stated or found != PYTORCH)
+
+
+def survey(
+    backend: str,
+    cases: int,
+    seed: int,
+    tallies: dict[Key, Tally],
+    accused: list[str],
+    wanted: Wanted = ANY,
+) -> None:
+    """Compute ``cases`` cases with ``backend``; every FAIL or LOOSE is also noted in ``accused``.
 
     But not PyTorch's in half precision: its CPU kernels round intermediates to it, so that it is rightly accused. So
     are those for channels-last memory (:func:`draw` asks for none): one-pass variances, and with one sample the
     gradients of instance norm are wrong (torch 2.13).
     """
     done = number = 0
-    while done < cases:
-        drawn = draw(seed + number, backend)
+    while done < cases and number < MOST_DRAWN * cases:
+        drawn = draw(seed + number, backend, wanted)
         number += 1
-        if (found := computed(backend, drawn)) is None:
+        if not suits(drawn) or (found := computed(backend, drawn)) is None:
             continue
         done += 1
         for output, judgement in judged(drawn, found):
-            tallies.setdefault((backend, drawn.case.dtype, output), Tally()).add(judgement, drawn)
-            known = backend == "torch" and drawn.case.dtype.half
+            tallies.setdefault((backend, wanted.name, drawn.case.dtype, output), Tally()).add(
+                judgement, drawn
+            )
+            known = backend == "torch" and drawn.case.dtype.half and wanted.convention == PYTORCH
             if judgement.verdict in {Verdict.FAIL, Verdict.LOOSE} and not known:
                 accused.append(f"{judgement.verdict} {backend} {output}: {judgement.reason}; {drawn}")
+
+
+def _each_convention(texts: list[str], wanted: Wanted) -> Iterator[Wanted]:
+    """What is drawn from for each convention that is named: PyTorch's if none is, for ``all`` each value of each key.
+
+    Methods and dtypes in which it is what they have anyway, or that do not have it, are left out.
+    """
+    if not texts:
+        yield wanted
+        return
+    if texts == ["all"]:
+        texts = [f"{key}={value}" for key, _, value, _ in listed()]
+    for convention in map(parse, ([text] for text in texts)):
+        pairs = [(m, d) for m in wanted.methods for d in wanted.dtypes if _has(m, d, convention)]
+        methods, dtypes = (
+            (tuple(dict.fromkeys(each)) for each in zip(*pairs, strict=True)) if pairs else ((), ())
+        )
+        if pairs and convention != PYTORCH:
+            kept = tuple(dtype for dtype in wanted.dtypes if dtype in dtypes)
+            yield replace(wanted, methods=methods, dtypes=kept, convention=convention)
+
+
+def _has(method: Method, dtype: DType, convention: Convention) -> bool:
+    params = complete(method, (2, 4), {}, channel_axis=1)
+    try:
+        return checked_convention(method, dtype, params, convention, residual=True) != PYTORCH and (
+            dtype.half or not OF_HALF & set(convention.stated)
+        )
+    except UsageError:
+        return False
+
+
+def _record(tallies: Mapping[Key, Tally], methods: str) -> None:
+    """Put the figures of each backend, convention and dtype into RECORD, in place of older ones."""
+    rows = json.loads(RECORD.read_text(encoding="utf-8")) if RECORD.exists() else []
+    by_name = {tuple(row[name] for name in ROW[:4]): row for row in rows}
+    alike: dict[tuple[str, ...], list[Tally]] = {}
+    for (backend, convention, dtype, _), tally in tallies.items():
+        known = backend == "torch" and dtype.half and not convention
+        if not known:
+            alike.setdefault((backend, methods, convention, dtype), []).append(tally)
+    for name, found in alike.items():
+        figures = (
+            len(set().union(*(tally.seeds for tally in found))),
+            sum(tally.verdicts.total() for tally in found),
+            max(tally.ratio for tally in found),
+            sum(tally.verdicts[verdict] for tally in found for verdict in (Verdict.FAIL, Verdict.LOOSE)),
+        )
+        by_name[name] = dict(zip(ROW, (*name, *figures), strict=True))
+    text = json.dumps([by_name[name] for name in sorted(by_name)], indent=1)
+    RECORD.write_text(text + "\n", encoding="utf-8")
 
 
 def main() -> int:
@@ -319,17 +465,31 @@ def main() -> int:
     parser.add_argument("--cases", type=int, default=1000, help="for each backend")
     parser.add_argument("--backend", action="append", choices=BACKENDS, help="repeatable; default: all")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--method", action="append", choices=list(Method), help="repeatable; default: all")
+    parser.add_argument("--dtype", action="append", choices=list(DType), help="repeatable; default: all")
+    parser.add_argument(
+        "--convention", action="append", metavar="KEY=VALUE", help="repeatable, one at a time; or all"
+    )
+    parser.add_argument("--record", action="store_true", help=f"add to {RECORD.name}")
     arguments = parser.parse_args()
+    wanted = Wanted(
+        methods=tuple(map(Method, arguments.method or Method)),
+        dtypes=tuple(map(DType, arguments.dtype or ANY.dtypes)),
+    )
     tallies: dict[Key, Tally] = {}
     accused: list[str] = []
     for backend in arguments.backend or BACKENDS:
         start = time.perf_counter()
-        survey(backend, arguments.cases, arguments.seed, tallies, accused)
-        print(f"{backend}: {arguments.cases} cases in {time.perf_counter() - start:.0f} s", file=sys.stderr)
-    for (backend, dtype, output), tally in sorted(tallies.items()):
+        for each in _each_convention(arguments.convention or [], wanted):
+            survey(backend, arguments.cases, arguments.seed, tallies, accused, each)
+            seconds = time.perf_counter() - start
+            print(f"{backend} {each.name}: {arguments.cases} cases, {seconds:.0f} s", file=sys.stderr)
+    for (backend, name, dtype, output), tally in sorted(tallies.items()):
         counts = ", ".join(f"{count} {verdict}" for verdict, count in tally.verdicts.items())
-        print(f"{backend:10}{dtype:10}{output:13}{tally.ratio:10.3g}  {counts}; {tally.worst}")
+        print(f"{backend:10}{name:30}{dtype:10}{output:13}{tally.ratio:10.3g}  {counts}; {tally.worst}")
     print(*accused, sep="\n")
+    if arguments.record:
+        _record(tallies, ", ".join(arguments.method or ["all"]))
     return 1 if any(line.startswith(Verdict.FAIL) for line in accused) else 0
 
 

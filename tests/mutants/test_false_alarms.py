@@ -6,9 +6,8 @@ from collections.abc import Callable
 from itertools import count
 
 import pytest
-from false_alarms import JAX_EAGER, Tally, computed, draw, judged, survey
+from false_alarms import JAX_EAGER, Key, Tally, computed, draw, judged, survey
 
-from normcheck.dtype import DType
 from normcheck.verdict import Verdict
 
 CASES = {"numpy": 300, "torch": 300, "jax": 25, JAX_EAGER: 15}  # JAX compiles for nearly every case
@@ -18,7 +17,7 @@ CASES = {"numpy": 300, "torch": 300, "jax": 25, JAX_EAGER: 15}  # JAX compiles f
 @pytest.mark.parametrize("backend", CASES)
 def test_no_honest_backend_is_accused(backend: str, requires: Callable[[str], None]) -> None:
     requires(backend.split(maxsplit=1)[0])
-    tallies: dict[tuple[str, DType, object], Tally] = {}
+    tallies: dict[Key, Tally] = {}
     accused: list[str] = []
     survey(backend, CASES[backend], seed=1000, tallies=tallies, accused=accused)
     assert [line for line in accused if line.startswith(Verdict.FAIL)] == []
