@@ -6,7 +6,8 @@ from collections.abc import Callable
 from itertools import count
 
 import pytest
-from false_alarms import JAX_EAGER, Key, Tally, Wanted, computed, draw, each_convention, judged, survey
+from drawing import Wanted, draw, each_convention
+from false_alarms import JAX_EAGER, Key, Tally, computed, judged, survey
 
 from normcheck.dtype import DType
 from normcheck.verdict import Verdict
