@@ -28,12 +28,34 @@ down in that dtype may cost; they are killed in float32 and float64.
 """
 
 
+CONVENTIONS = """## Conventions
+
+For each value of each key that `--convention` takes, in each method that has it and in every dtype,
+`tests/mutants/corpus/by_convention.py` has an implementation that follows it. Judged by PyTorch's convention it is
+killed, judged by its own it passes, and PyTorch's fails there (`tests/mutants/test_by_convention.py`), but for these:
+statistics in a wider dtype than usual are no mistake, what rounds more on the way accepts what rounds less, and
+statistics in float64 do not show in a half precision. `cast_order` and `residual_sum` show in half precision alone.
+"""
+
 ALARMS = """## False alarms in random cases
 
 `python tests/mutants/false_alarms.py --record` draws random cases for honest implementations: the built-in backends,
-and with a convention functions that follow it (`tests/mutants/corpus/by_convention.py`), judged by it. Worst β: the
-largest backward error of any output, in units of what is allowed. PyTorch's own kernels are left out in half
+and with a convention the functions that follow it, judged by it. Worst β: the largest backward error of any output,
+in units of what is allowed; accused: results that are FAIL or LOOSE. PyTorch's own kernels are left out in half
 precision: they round intermediate results to it, and are rightly accused.
+"""
+
+KNOWN_ALARMS = """Why honest implementations are accused here:
+
+- `eps_placement=none`: the oracle's condition of a gradient is NaN, not infinite, where a variance is within reach of
+  roundoffs, or where a grad_y of 0 meets a constant set.
+- `variance=unbiased` in float64: with one element a set, RMS norm divides by infinity and gives 0; in double-double that
+  is NaN.
+- `stats_dtype=bfloat16` in float16: a result below the smallest number of float16 is not forgiven its rounding; and one
+  near the largest, or one that the inputs hardly decide, may overflow.
+- `statistics=instance` in batch norm: the bound of the running mean counts the elements of one set, not the samples
+  over which the means of sets are averaged.
+- `cast_order=cast_then_affine` in float16: x̂ itself may overflow, with running statistics that do not fit x.
 """
 
 
@@ -46,8 +68,10 @@ def render(outcomes: Sequence[Outcome]) -> str:
         HIDDEN,
         "## Accused honest implementations\n",
         _rates(outcomes, Honest, "accused"),
+        CONVENTIONS,
         ALARMS,
         _alarms(),
+        KNOWN_ALARMS,
         "## Known survivors\n",
         _survivors(),
         "## What each fixture contributes\n",
@@ -98,7 +122,7 @@ def _alarms() -> str:
             row["dtype"],
             f"{row['cases']:,}",
             f"{row['results']:,}",
-            f"{row['ratio']:.2g}",
+            "∞" if math.isinf(row["ratio"]) else f"{row['ratio']:.2g}",
             str(row["accused"]),
         ]
         for row in json.loads(RECORD.read_text(encoding="utf-8"))

@@ -127,7 +127,7 @@ class ByConvention(Normalization):
             return given
         sets = instance_rows if self.convention.statistics is Statistics.INSTANCE else channel_rows
         (index,) = sets(call.index(), call)
-        rows = x.reshape(-1)[index]
+        rows = x.reshape(-1)[np.ascontiguousarray(index)]
         centre = mean(rows)
         var = variance if self.convention.running_var is RunningVar.BIASED else unbiased
         momentum = call.params["momentum"]
@@ -140,12 +140,17 @@ class ByConvention(Normalization):
         return tuple(found)
 
 
+def in_rows(sets):
+    """Rows that are contiguous in memory, along which NumPy adds pairwise."""
+    return lambda index, call: [np.ascontiguousarray(rows) for rows in sets(index, call)]
+
+
 def following(method: Method, convention: Convention) -> ByConvention:
     """A layer for ``method`` that follows ``convention``."""
     centred = convention.centered if convention.centered is not None else method is not Method.RMS
     return ByConvention(
         convention=convention,
-        statistic_sets=SETS[convention.statistics] if convention.statistics else statistic_sets,
+        statistic_sets=in_rows(SETS[convention.statistics] if convention.statistics else statistic_sets),
         mean=mean if centred else no_mean,
         variance=unbiased if convention.variance is Variance.UNBIASED else variance,
         inverse_root=ROOTS[convention.eps_placement],
