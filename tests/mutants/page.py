@@ -49,8 +49,8 @@ KNOWN_ALARMS = """Why honest implementations are accused here:
 
 - `eps_placement=none`: the oracle's condition of a gradient is NaN, not infinite, where a variance is within reach of
   roundoffs, or where a grad_y of 0 meets a constant set.
-- `variance=unbiased` in float64: with one element a set, RMS norm divides by infinity and gives 0; in double-double that
-  is NaN.
+- `variance=unbiased` in float64: with one element a set, RMS norm divides by infinity and gives 0; in double-double
+  that is NaN.
 - `stats_dtype=bfloat16` in float16: a result below the smallest number of float16 is not forgiven its rounding; and one
   near the largest, or one that the inputs hardly decide, may overflow.
 - `statistics=instance` in batch norm: the bound of the running mean counts the elements of one set, not the samples
