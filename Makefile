@@ -42,9 +42,10 @@ bench: $(VENV)/.users ## time normcheck against a script written by hand
 power: $(VENV)/.developers ## measure which broken implementations the checks catch, into docs/power.md
 	$(VENV)/bin/python tests/mutants/power.py
 
-docs: $(VENV)/.developers ## draw the picture in the README again, and write the page of backends and the extras
+docs: $(VENV)/.developers ## draw the picture in the README again, and write the pages of backends and conventions, and the extras
 	$(VENV)/bin/python docs/images/make.py
 	$(VENV)/bin/python docs/make_backends.py
+	$(VENV)/bin/python docs/make_conventions.py
 
 clean: ## remove .venv, caches and builds
 	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     from normcheck.api import compare
     from normcheck.case import Case, Method, Mode, Output
     from normcheck.dtype import DType
-    from normcheck.errors import NormcheckError
+    from normcheck.errors import ExitCode, NormcheckError
     from normcheck.report import Comparison, Pair, Report
-    from normcheck.verdict import ExitCode, Verdict
+    from normcheck.verdict import Verdict
 
 __all__ = [
     "Case",
@@ -43,9 +43,9 @@ _HOMES = {
     "api": ("compare",),
     "case": ("Case", "Method", "Mode", "Output"),
     "dtype": ("DType",),
-    "errors": ("NormcheckError",),
+    "errors": ("ExitCode", "NormcheckError"),
     "report": ("Comparison", "Pair", "Report"),
-    "verdict": ("ExitCode", "Verdict"),
+    "verdict": ("Verdict",),
 }
 
 

@@ -7,9 +7,21 @@ one, the next step. These errors are printed without a traceback; anything else 
 from __future__ import annotations
 
 import difflib
+import enum
 from collections.abc import Iterable
 
-from normcheck.verdict import ExitCode
+
+class ExitCode(enum.IntEnum):
+    """Exit codes of the command line (DESIGN §4)."""
+
+    OK = 0
+    MISMATCH = 1
+    USAGE = 2
+    BAD_INPUT = 3
+    BACKEND = 4
+    NOTHING_COMPARED = 5
+    INTERNAL = 70
+    INTERRUPTED = 130
 
 
 class NormcheckError(Exception):

@@ -9,7 +9,8 @@ from typing import Any
 
 from normcheck.case import Case, Method, Output
 from normcheck.data import ABSENT_BY_DEFAULT
-from normcheck.verdict import SEVERITY, ExitCode, Verdict
+from normcheck.errors import ExitCode
+from normcheck.verdict import SEVERITY, Verdict
 
 EXPECTED = "expected"  # the name under which a fixture's own expected values are compared
 

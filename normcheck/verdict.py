@@ -1,4 +1,4 @@
-"""Verdicts on comparisons, their order of severity, and exit codes."""
+"""Verdicts on comparisons, and their order of severity."""
 
 from __future__ import annotations
 
@@ -41,16 +41,3 @@ SEVERITY = (
     Verdict.PASS,
     Verdict.UNSUPPORTED,
 )
-
-
-class ExitCode(enum.IntEnum):
-    """Exit codes of the command line (DESIGN §4)."""
-
-    OK = 0
-    MISMATCH = 1
-    USAGE = 2
-    BAD_INPUT = 3
-    BACKEND = 4
-    NOTHING_COMPARED = 5
-    INTERNAL = 70
-    INTERRUPTED = 130

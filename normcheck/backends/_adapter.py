@@ -71,6 +71,17 @@ class Adapter(Backend):
         own = {name: getattr(self, f"{name}_norm") for name in names if not name.startswith("_")}
         return {name: Canonical(self, name, norm) for name, norm in own.items() if norm is not None}
 
+    def along(self, parameter: Any, x: Any, axis: int, normalized_ndim: Optional[int]) -> Any:
+        """``parameter`` in a shape that broadcasts against x: of the channels in ``axis`` or of the last axes of x.
+
+        It may have an axis for the samples before its own.
+        """
+        own, shape = normalized_ndim or 1, tuple(parameter.shape)
+        samples, sizes = shape[: len(shape) - own], shape[len(shape) - own :]
+        place = x.ndim - own if normalized_ndim else axis % x.ndim
+        lead = (*samples, *(1,) * (place - len(samples)))
+        return self.reshape(parameter, (*lead, *sizes, *(1,) * (x.ndim - place - own)))
+
     def takes(self, groups: List[List[int]]) -> bool:
         """True if one call of ``group_norm`` computes these ``groups``."""
         return is_regular(groups)
@@ -143,9 +154,9 @@ class Canonical:
         within = None if after[0] or weight is None else adapter.wide(weight)
         y, *state = self._normalized(adapter.wide(x), within, None, axis, others)
         if after[0]:
-            y = y * along(adapter.wide(weight), y, axis, last)
+            y = y * adapter.along(adapter.wide(weight), y, axis, last)
         if after[1]:
-            y = y + along(adapter.wide(bias), y, axis, last)
+            y = y + adapter.along(adapter.wide(bias), y, axis, last)
         return (adapter.cast(y, x), *state)
 
     def _in_groups(
@@ -198,19 +209,6 @@ class Axes:
         for source, target in reversed(self.moves):
             array = self.adapter.moveaxis(array, target, source)
         return array
-
-
-def along(parameter: Any, x: Any, axis: int, normalized_ndim: Optional[int]) -> Any:
-    """``parameter`` in a shape that broadcasts against x: of the channels in ``axis`` or of the last axes of x.
-
-    It may have an axis for the samples before its own.
-    """
-    own = normalized_ndim or 1
-    samples = parameter.shape[: parameter.ndim - own]
-    sizes = parameter.shape[parameter.ndim - own :]
-    place = x.ndim - own if normalized_ndim else axis % x.ndim
-    lead = [*samples, *[1] * (place - len(samples))]
-    return parameter.reshape(*lead, *sizes, *[1] * (x.ndim - place - own))
 
 
 class Taped(Adapter):

@@ -116,6 +116,10 @@ class Backend:
         """``arrays`` one after another along ``axis``."""
         return self.ARRAYS.concatenate(arrays, axis=axis)
 
+    def reshape(self, array: Any, shape: Tuple[int, ...]) -> Any:
+        """``array`` in another shape."""
+        return array.reshape(shape)
+
     def add(self, a: Any, b: Any) -> Any:
         """The sum of two arrays of one dtype, rounded to it."""
         return a + b

@@ -13,7 +13,7 @@ from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Tu
 
 import numpy as np
 
-from normcheck.backends._adapter import FIRST, Adapter, Axes, Canonical, Params, along
+from normcheck.backends._adapter import FIRST, Adapter, Axes, Canonical, Params
 from normcheck.backends._base import (
     GRADIENTS,
     Differentiated,
@@ -75,8 +75,13 @@ def _layer_rows(x: Array, params: Params) -> Rows:
     return Rows(
         lambda a: a,
         lambda block: flattened(block, kept),
-        lambda parameter: parameter if parameter.ndim == own else along(parameter, x, 0, own),
+        lambda parameter: parameter if parameter.ndim == own else _of_samples(parameter, kept),
     )
+
+
+def _of_samples(parameter: Array, kept: int) -> Array:
+    """A parameter of each sample's last axes, as it broadcasts."""
+    return parameter.reshape(len(parameter), *(1,) * (kept - 1), *parameter.shape[1:])
 
 
 def _instance_rows(x: Array, params: Params) -> Rows:
@@ -132,8 +137,10 @@ class _Norm:
     def _standardize(self, block: Array) -> Standardized:
         """Mean 0 and variance 1; dx = r·(h - mean(h) - x̂·mean(h·x̂)), which is the textbook's."""
         rows = self.layout.rows(block)
-        root = 1 / np.sqrt(rows.var(axis=-1, keepdims=True) + self.eps)
-        x_hat = (rows - rows.mean(axis=-1, keepdims=True)) * root
+        x_hat = rows - rows.mean(axis=-1, keepdims=True)
+        variance = np.square(x_hat).mean(axis=-1, keepdims=True)  # rows.var would centre them once more
+        root = 1 / np.sqrt(variance + self.eps)
+        x_hat *= root
 
         def backward(h: Array) -> Array:
             h = self.layout.rows(h)

@@ -7,7 +7,7 @@ The statistics are those of tf.nn.moments over the axes that share them. Running
 from __future__ import annotations
 
 import contextlib
-from typing import Any, Dict, Iterator, List, Mapping, Optional, Sequence
+from typing import Any, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple
 
 import tensorflow as tf  # type: ignore[import-untyped]
 
@@ -104,6 +104,16 @@ class TensorFlow(Taped):
     def concatenate(self, arrays: List[Tensor], axis: int) -> Tensor:
         """tf.concat."""
         return tf.concat(arrays, axis=axis)
+
+    def moveaxis(self, array: Tensor, source: int, target: int) -> Tensor:
+        """tf.transpose."""
+        axes = list(range(len(array.shape)))
+        axes.insert(target % len(axes), axes.pop(source))
+        return tf.transpose(array, axes)
+
+    def reshape(self, array: Tensor, shape: Tuple[int, ...]) -> Tensor:
+        """tf.reshape."""
+        return tf.reshape(array, shape)
 
     def wide(self, array: Tensor) -> Tensor:
         """Half precision in float32."""

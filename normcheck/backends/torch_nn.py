@@ -29,12 +29,11 @@ def _called(module: nn.Module, x: Tensor, weight: Parameter, bias: Parameter, **
 
 
 def _affine(x: Tensor, weight: Parameter, bias: Parameter) -> Dict[str, Any]:
-    """Whether a module of the channels scales and shifts; it does both or neither."""
+    """Whether a module of the channels scales and shifts: both or neither."""
     if weight is None and bias is None:
         return {"affine": False, "device": x.device}
-    if weight is None or bias is None:
-        raise ValueError("the modules of torch.nn have both weight and bias, or neither")
-    return {"affine": True, "device": x.device, "dtype": weight.dtype}
+    held = weight if weight is not None else x
+    return {"affine": True, "device": x.device, "dtype": held.dtype}
 
 
 def _tracking(
@@ -63,8 +62,6 @@ class TorchModules(Torch):
 
     def layer_norm(self, x: Tensor, weight: Parameter, bias: Parameter, params: Params) -> Tensor:
         """``torch.nn.LayerNorm``."""
-        if weight is None and bias is not None:
-            raise ValueError("torch.nn.LayerNorm has no bias without a weight")
         module = nn.LayerNorm(
             list(x.shape[x.ndim - params.normalized_ndim :]),
             eps=params.eps,
@@ -92,6 +89,11 @@ class TorchModules(Torch):
 
     def unsupported(self, task: Task, shape: Tuple[int, ...]) -> Optional[str]:
         """nn.InstanceNorm1d takes two axes for one sample without a batch."""
+        weight, bias = "weight" in task.arrays, "bias" in task.arrays
+        if task.method == "layer" and bias and not weight:
+            return "torch.nn.LayerNorm has no bias without a weight"
+        if task.method not in ("layer", "rms") and weight is not bias:
+            return "the modules of torch.nn have both weight and bias, or neither"
         if task.method == "instance" and len(shape) == 2:
             return "torch.nn.InstanceNorm1d takes (N, C) for one sample of C channels"
         return super().unsupported(task, shape)

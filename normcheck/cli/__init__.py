@@ -8,8 +8,7 @@ from typing import Any
 
 import click
 
-from normcheck.errors import NormcheckError
-from normcheck.verdict import ExitCode
+from normcheck.errors import ExitCode, NormcheckError
 
 COMMANDS = {
     "compare": "Run the methods on the backends and say which are right.",
@@ -115,7 +114,7 @@ def _run(args: list[str] | None) -> int:
 
 
 def _complain(message: str, details: str = "") -> None:
-    from normcheck.reports.text import printable
+    from normcheck.printable import printable
 
     if details.strip():
         click.echo(printable(details.rstrip()), err=True)

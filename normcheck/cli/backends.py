@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from normcheck.cli._types import console
-from normcheck.verdict import ExitCode
+from normcheck.errors import ExitCode
 
 
 @click.command(name="backends")

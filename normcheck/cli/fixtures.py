@@ -30,7 +30,7 @@ def command(names: tuple[str, ...]) -> None:
 
 def _listed(fixtures: Iterable[Fixture]) -> str:
     """One line a fixture below its tag: name, shape and purpose. By click's means: rich takes twice as long."""
-    from normcheck.reports.text import printable
+    from normcheck.printable import printable
 
     by_tag: dict[str, list[tuple[str, str]]] = {}
     for fixture in fixtures:

@@ -7,7 +7,7 @@ import sys
 import time
 from collections.abc import Iterator, Mapping
 
-from normcheck.reports.text import printable
+from normcheck.printable import printable
 from normcheck.run.record import OnProgress
 
 SILENT = 1.0  # seconds; shorter runs show nothing

@@ -9,7 +9,8 @@ import click
 
 from normcheck.cli._selection import device_option, selection, selection_options, timeout_option
 from normcheck.cli._types import say, write_atomically
-from normcheck.verdict import ExitCode, Verdict
+from normcheck.errors import ExitCode
+from normcheck.verdict import Verdict
 
 
 @click.command(name="record")
@@ -37,7 +38,7 @@ def command(backend: str, output: str, device: str, timeout: float, **options: A
     """
     from normcheck.cli.progress import progress_line
     from normcheck.options import Options
-    from normcheck.reports.text import printable
+    from normcheck.printable import printable
     from normcheck.run.record import record
     from normcheck.run.recording import to_bytes
 

@@ -18,7 +18,7 @@ from normcheck.explain.grid import Corner, colours, corner, draw, left_out
 from normcheck.explain.sets import Explanation, letters
 from normcheck.explain.torch_code import torch_code
 from normcheck.methods import definition, parameter_shape
-from normcheck.reports.text import printable
+from normcheck.printable import printable
 
 PIPE_WIDTH = 80  # columns that the picture may take where there is no terminal
 UNLIMITED = 100_000

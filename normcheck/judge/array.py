@@ -22,7 +22,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from normcheck.dtype import DType
-from normcheck.judge.distance import Figures, Scale, measure
+from normcheck.judge.distance import Figures, measure
+from normcheck.judge.scale import Scale
 from normcheck.oracle import Truth, probable_roundoffs
 from normcheck.report import Judgement, Worst
 from normcheck.verdict import Verdict
@@ -152,12 +153,17 @@ def _reason(verdict: Verdict, figures: Figures, scale: Scale, bound: Bound) -> s
         return f"is off by up to {figures.abs_diff:.3g}, more than half a unit of the last printed decimal"
     text = f"backward error {figures.beta:.3g} exceeds the allowed {bound.allowed:.3g}"
     coarse = figures.beta * scale.unit / scale.dtype.output_roundoff
-    if scale.dtype.half and coarse <= 1:
+    rounded = scale.dtype.half and scale.unit < scale.dtype.output_roundoff
+    if rounded and coarse <= 1:
         text += (
             f"; in roundoffs of {scale.dtype} that is {coarse:.2g}: the statistics are right, "
             "something on the way was rounded to it"
         )
-    elif verdict is Verdict.LOOSE:
+    if (
+        rounded and coarse + 1 <= bound.allowed
+    ):  # and the rounding of the result, which is then no longer forgiven
+        text += f"; with --convention stats_dtype={scale.dtype} it passes"
+    elif not (rounded and coarse <= 1) and verdict is Verdict.LOOSE:
         text += f"; up to {bound.loose:g} a naive order of summation may be the cause"
     return f"{text}; {note}" if note else text
 

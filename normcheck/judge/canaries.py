@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 
 from normcheck.case import Case, Output
 from normcheck.judge.array import Bound
-from normcheck.judge.distance import AT_ONCE, Scale
+from normcheck.judge.distance import AT_ONCE
 from normcheck.judge.others import Other, other_sets
+from normcheck.judge.scale import Scale
 from normcheck.methods.tiles import Tile
 from normcheck.oracle import Oracle, Truth
 from normcheck.oracle.parameters import Gathered, reshaped, summand
@@ -115,7 +116,9 @@ class Canaries:
         for number in np.flatnonzero(~(differs & beyond_loose).all(axis=1)):
             for mask, found in zip(masks, self._compared(output, [makers[number](tile)], truth), strict=True):
                 mask[number] |= found[0].any(axis=1)
-        return self._looked(names, decidable(truth).sum(axis=1), masks)
+        finite = decidable(truth)
+        counts = np.full(*tile.size) if finite.all() else finite.sum(axis=1)  # to add up is slower by far
+        return self._looked(names, counts, masks)
 
     @staticmethod
     def _looked(names: tuple[str, ...], finite: NDArray[np.intp], masks: Sequence[Mask]) -> Look:
@@ -190,8 +193,8 @@ class Canaries:
 
 
 def decidable(truth: Truth) -> Mask:
-    """The elements that a result can be right or wrong in: finite ones, with a finite condition."""
-    return np.asarray(np.isfinite(truth.value) & (truth.cond != np.inf))
+    """The elements that a result can be right or wrong in: finite ones that are not undecided."""
+    return np.asarray(np.isfinite(truth.value) & ~truth.undecided)
 
 
 def power(looks: Iterable[Look]) -> Power:

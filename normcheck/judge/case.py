@@ -15,7 +15,8 @@ from normcheck.case import Case, Output
 from normcheck.dtypes import numpy_dtype
 from normcheck.judge.array import Bound, concluded, printed, unfit
 from normcheck.judge.canaries import Power
-from normcheck.judge.distance import Scale, max_abs_difference
+from normcheck.judge.distance import max_abs_difference
+from normcheck.judge.scale import Scale
 from normcheck.judge.traversal import Candidate, Traversal
 from normcheck.options import Options
 from normcheck.oracle import oracle_of

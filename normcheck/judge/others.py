@@ -21,7 +21,7 @@ from normcheck.oracle.gradients import h_of, times
 from normcheck.oracle.parameters import reshaped
 from normcheck.oracle.parts import Each
 from normcheck.oracle.pieces import Pieces, piece_of
-from normcheck.oracle.reals import Real, beside, high, ldexp, low, stacked, sum_of, total
+from normcheck.oracle.reals import Real, beside, high, ldexp, low, stacked, sum_of, total_as_laid_out
 from normcheck.oracle.rule import Rule
 from normcheck.oracle.statistics import plain_statistics
 
@@ -130,7 +130,7 @@ class Other:
 
             def incoming(tile: Tile) -> tuple[Real, Real]:
                 h, x_hat = self._h(tile), pieces.at(tile).deviation(centre, correction) * root
-                return total(h), total(h * x_hat)
+                return total_as_laid_out(h), total_as_laid_out(h * x_hat)
 
             h, product = (part / float(n) for part in map(sum_of, zip(*each(incoming, tiles), strict=True)))
             found |= {"h": h, "product": product if kappa is None else product * kappa}

@@ -21,7 +21,8 @@ from numpy.typing import NDArray
 from normcheck.case import Case, Output
 from normcheck.judge.array import Bound
 from normcheck.judge.canaries import Canaries, Look, Power, power
-from normcheck.judge.distance import Figures, Measure, Scale, keep_freed_memory, threads_for
+from normcheck.judge.distance import Figures, Measure, keep_freed_memory, threads_for
+from normcheck.judge.scale import Scale
 from normcheck.methods.tiles import Block, Tile
 from normcheck.oracle import Oracle
 from normcheck.oracle.parameters import Gathered

@@ -2,9 +2,11 @@
 
 With u the unit roundoff of that dtype and η half its smallest number, beyond the rounding of the result itself:
 
-    y            k·(u·|w·x̂| + η·|w| + η), k = 1, or 2 with a bias, for then w·x̂ is rounded too
-    grad_x       u·r·(|P||h| + κ·|x̂|·M|h·x̂|) + η, as h = g·w is rounded
-    grad_weight  Σ (2u·|g·x̂| + η), as x̂ and each product are rounded
+    y            k·(u·|w·x̂| + η·|w| + η), k = 1, and one more for a bias, for then w·x̂ is rounded too, and for 1 + w
+    grad_x       r·(|P|H + κ·|x̂|·M(H·|x̂|)) + η, H = u·|h| + η, as h = g·w is rounded; 2u for u with 1 + w
+    grad_weight  Σ (2u·|g·x̂| + η·|g| + η), as x̂ and each product are rounded
+
+Each u is u·(1 + 2u), for roundings of what has been rounded. M|x̂| is at most 1.
 """
 
 from __future__ import annotations
@@ -13,21 +15,24 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from normcheck.conventions.catalogue import CastOrder, Convention
+from normcheck.conventions.catalogue import CastOrder, Convention, Weight
 from normcheck.dtype import DType
+from normcheck.oracle.elements import Standardized
+from normcheck.oracle.given import Given
 from normcheck.oracle.gradients import H, Incoming
 from normcheck.oracle.inputs import Inputs
 from normcheck.oracle.reals import Array, high
-from normcheck.oracle.statistics import Given, Own, Standardized
+from normcheck.oracle.statistics import Own
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cast:
-    """What is forgiven for it, in absolute terms; ``bias``: there is one."""
+    """What is forgiven for it, in absolute terms; ``bias``: there is one, ``offset``: the weight is 1 + w."""
 
     unit: float
     half_subnormal: float
     bias: bool
+    offset: bool
 
     @classmethod
     def of(cls, inputs: Inputs, convention: Convention, *, bias: bool) -> Cast | None:
@@ -35,24 +40,37 @@ class Cast:
         dtype = DType(inputs.x.dtype.name)
         if convention.cast_order is CastOrder.AFFINE_THEN_CAST or not dtype.half:
             return None
-        return cls(unit=dtype.output_roundoff, half_subnormal=0.5 * dtype.smallest_subnormal, bias=bias)
+        unit = dtype.output_roundoff
+        return cls(
+            unit=unit * (1.0 + 2.0 * unit),
+            half_subnormal=0.5 * dtype.smallest_subnormal,
+            bias=bias,
+            offset=convention.weight is Weight.ONE_PLUS and inputs.weight is not None,
+        )
 
     def of_y(self, scaled: Array, weight: Array) -> Array:
         """Of y; ``scaled`` is w·x̂."""
         once: Array = self.unit * np.abs(scaled) + self.half_subnormal * (weight + 1.0)
-        return 2.0 * once if self.bias else once
+        return (1.0 + self.bias + self.offset) * once
 
     def of_grad_x(self, own: Own, incoming: Incoming, x: Standardized, h: H) -> Array:
         """Of grad_x, with the sets' own statistics."""
         kappa = 1.0 if own.kappa is None else high(own.kappa)
-        size = h.size + incoming.magnitude if own.centre is not None else h.size
-        moved = own.reach * (size + kappa * x.magnitude * incoming.cross)
-        return self.unit * np.ldexp(moved, -own.exponent) + self.half_subnormal
+        moved = self._of_h(h.size)
+        if own.centre is not None:
+            moved = moved + self._of_h(incoming.magnitude)
+        moved = own.reach * (moved + kappa * x.magnitude * self._of_h(incoming.cross))
+        found: Array = np.ldexp(moved, -own.exponent) + self.half_subnormal
+        return found
 
     def of_grad_x_given(self, given: Given, h: H) -> Array:
         """Of grad_x, with running statistics."""
-        return self.unit * np.abs(high(given.inverse_root)) * h.size + self.half_subnormal
+        return np.abs(high(given.inverse_root)) * self._of_h(h.size) + self.half_subnormal
 
-    def of_product(self, product: Array) -> Array:
-        """Of what is summed for grad_weight, |g·x̂|."""
-        return 2.0 * self.unit * product + self.half_subnormal
+    def of_product(self, size: Array, x: Standardized) -> Array:
+        """Of what is summed for grad_weight, g·x̂; ``size`` is |g|."""
+        return 2.0 * self.unit * (size * x.magnitude) + self.half_subnormal * (size + 1.0)
+
+    def _of_h(self, size: Array) -> Array:
+        """Of h, or of a mean of it."""
+        return (1.0 + self.offset) * self.unit * size + self.half_subnormal

@@ -18,37 +18,31 @@ puts the blocks together.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from normcheck.case import Case, Output
-from normcheck.conventions.catalogue import PYTORCH, Bias, Convention, Momentum, RunningVar
+from normcheck.conventions.catalogue import PYTORCH, Bias, Convention
 from normcheck.dtype import DType
 from normcheck.methods import Partition, resolved
 from normcheck.methods.tiles import TILE, Block, Tile, blocks
 from normcheck.oracle.cast import Cast
 from normcheck.oracle.double_double import DoubleDouble
+from normcheck.oracle.elements import Piece, Standardized
+from normcheck.oracle.given import Given, Running
 from normcheck.oracle.gradients import H, Incoming, addends, h_of, through_given, through_own, times
 from normcheck.oracle.inputs import Inputs, Weight, prepared
+from normcheck.oracle.moments import Moments, moments
 from normcheck.oracle.parameters import Summand, reshaped, summand
 from normcheck.oracle.parts import Batch, Each, Evaluated, Part, Sums
 from normcheck.oracle.pieces import Pieces, piece_of
-from normcheck.oracle.reals import Array, Real, high, low, stacked, where
+from normcheck.oracle.reals import Array, Real, high, low, where
 from normcheck.oracle.rule import Rule
-from normcheck.oracle.state import Stepping, given, stored, trained_mean, trained_var
-from normcheck.oracle.statistics import (
-    Given,
-    Moments,
-    Own,
-    Piece,
-    Running,
-    Standardized,
-    moments,
-    own_statistics,
-)
+from normcheck.oracle.state import UNTRAINED, Training, given, stored, trained
+from normcheck.oracle.statistics import Own, own_statistics
 from normcheck.oracle.truth import Truth
 
 Floats = NDArray[np.floating]
@@ -57,29 +51,6 @@ T = TypeVar("T")
 MOST_PREPARED = 2**18  # statistic sets, some 100 bytes each
 STATE = (Output.RUNNING_MEAN, Output.RUNNING_VAR)
 BY_PARAMETER = (Output.GRAD_WEIGHT, Output.GRAD_BIAS)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Training:
-    """How running statistics follow the batches: what the old ones and those of the batch are weighed by.
-
-    ``momentum`` None: they are not updated. ``steps`` training steps come before they are looked at.
-    """
-
-    momentum: float | None = None
-    steps: int = 1
-    old: bool = False  # the momentum weighs the old ones
-    biased: bool = False  # the running variance takes the biased one
-
-    @classmethod
-    def of(cls, case: Case, convention: Convention) -> Training:
-        """How ``case`` trains."""
-        return cls(
-            momentum=case.params.momentum,
-            steps=case.steps,
-            old=convention.momentum is Momentum.OLD,
-            biased=convention.running_var is RunningVar.BIASED,
-        )
 
 
 class Oracle:
@@ -98,7 +69,7 @@ class Oracle:
         rule: Rule,
         partition: Partition,
         stats: DType,
-        training: Training = Training(),
+        training: Training = UNTRAINED,
         convention: Convention = PYTORCH,
         running: bool = False,
         tile: int = TILE,
@@ -181,7 +152,7 @@ class Oracle:
         def part(tile: Tile) -> Part:
             with np.errstate(all="ignore"):
                 found = self._part(tile, statistics, incoming, statistics.standardize(piece(tile)))
-                return found if plain is None else _poisoned_part(found, plain.part(tile))
+                return found if plain is None else found.poisoned_by(plain.part(tile))
 
         return Evaluated(block=block, part=part, moments=batch, plain=plain)
 
@@ -198,7 +169,7 @@ class Oracle:
             return found
         assert sums.plain is not None  # noqa: S101 (as there is a plain oracle)
         plain = self._plain._totals([batch for _, batch in batches], sums.plain)
-        return {output: _poisoned(truth, plain[output]) for output, truth in found.items()}
+        return {output: truth.poisoned_by(plain[output]) for output, truth in found.items()}
 
     def _totals(self, batch: Sequence[Moments | None], sums: Sums) -> dict[Output, Truth]:
         with np.errstate(all="ignore"):
@@ -277,6 +248,8 @@ class Oracle:
         cond = magnitude * (x.e + x.magnitude) + np.abs(bias)
         if weight.stored is not None:
             cond = cond + np.abs(weight.stored) * x.magnitude
+        if x.unknown is not None:
+            cond = cond + x.unknown
         scaled = times(x.x_hat, weight.value)
         forgiven = None if self._cast is None else self._cast.of_y(high(scaled), magnitude)
         return self._made(scaled + bias, cond, magnitude * x.e2, self.n, forgiven)
@@ -297,8 +270,11 @@ class Oracle:
         size, axes = np.abs(g), self.inputs.axes_of(self.parameter_of(output))
         if output is Output.GRAD_BIAS:
             return summand(tile, axes, DoubleDouble(g) if self.precise else g, size)
-        forgiven = None if self._cast is None else self._cast.of_product(size * x.magnitude)
-        return summand(tile, axes, times(x.x_hat, g), size * (x.e + x.magnitude), size * x.e2, forgiven)
+        forgiven = None if self._cast is None else self._cast.of_product(size, x)
+        cond = size * (x.e + x.magnitude)
+        if x.unknown is not None:
+            cond = cond + x.unknown
+        return summand(tile, axes, times(x.x_hat, g), cond, size * x.e2, forgiven)
 
     def _of_state(self, state: Running) -> Truth:
         value = reshaped(state.value, (-1,))
@@ -320,26 +296,9 @@ class Oracle:
             for block in self.blocks:
                 pieces = self._pieces(block, map)
                 batch.append(moments(self._own(pieces, block.n), pieces.over, block.n))
-        whole = Moments(
-            n=batch[0].n,
-            exponent=np.concatenate([each.exponent for each in batch]),
-            mean=stacked([each.mean for each in batch]),
-            variance=stacked([each.variance for each in batch]),
-            magnitude=np.concatenate([each.magnitude for each in batch]),
-            deviation=np.concatenate([each.deviation for each in batch]),
-            square=np.concatenate([each.square for each in batch]),
+        return trained(
+            old_mean, old_var, Moments.together(batch), training, held=inputs.state_dtype, stats=self.stats
         )
-        stepping = Stepping(
-            momentum=training.momentum,
-            old=training.old,
-            steps=training.steps,
-            held=inputs.state_dtype,
-            stats=self.stats,
-        )
-        return {
-            Output.RUNNING_MEAN: trained_mean(old_mean, whole, stepping),
-            Output.RUNNING_VAR: trained_var(old_var, whole, stepping, biased=training.biased),
-        }
 
     def _made(self, value: Real, cond: Array, cond2: Array, n: int, forgiven: Array | None = None) -> Truth:
         shape = high(value).shape
@@ -370,23 +329,6 @@ def oracle_of(case: Case, arrays: Mapping[str, Floats], tile: int = TILE) -> Ora
         convention=convention,
         running=case.uses_running,
         tile=tile,
-    )
-
-
-def _poisoned_part(part: Part, plain: Part) -> Part:
-    truths = {output: _poisoned(truth, plain.truths[output]) for output, truth in part.truths.items()}
-    return replace(part, truths=truths, plain=plain)
-
-
-def _poisoned(truth: Truth, plain: Truth) -> Truth:
-    assert truth.tail is not None  # noqa: S101 (it was computed in double-double)
-    known = np.isfinite(plain.value) & np.isfinite(truth.value)
-    return replace(
-        truth,
-        value=np.where(known, truth.value, plain.value),
-        tail=np.where(known, truth.tail, 0.0),
-        cond=np.where(known, truth.cond, plain.cond),
-        cond2=np.where(known, truth.cond2, plain.cond2),
     )
 
 

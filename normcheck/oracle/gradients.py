@@ -21,9 +21,11 @@ import numpy as np
 
 from normcheck.methods.tiles import Tile
 from normcheck.oracle.double_double import DoubleDouble
+from normcheck.oracle.elements import Standardized
+from normcheck.oracle.given import Given
 from normcheck.oracle.inputs import Inputs, Weight
 from normcheck.oracle.reals import Array, Real, high, ldexp, sum_of, total, where
-from normcheck.oracle.statistics import Given, Own, Standardized
+from normcheck.oracle.statistics import Own
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,8 +113,8 @@ def through_own(own: Own, incoming: Incoming, x: Standardized, h: H) -> tuple[Re
         cond2 = r * (kappa * spread + (own.p * 2.0 * direct + own.q * rest)) + 2.0 * second
     back = -own.exponent  # r belongs to the scaled x
     grad_x, cond, cond2 = ldexp(grad_x, back), high(ldexp(cond, back)), high(ldexp(cond2, back))
-    if own.undecided is not None and own.undecided.any():
-        grad_x = where(~own.undecided & np.isfinite(high(grad_x)), grad_x, np.zeros(()))
+    if own.undecided is not None:
+        grad_x = where(~own.undecided | np.isfinite(high(grad_x)), grad_x, np.zeros(()))
         cond = np.where(own.undecided, np.inf, cond)
     return grad_x, cond, cond2
 

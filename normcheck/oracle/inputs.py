@@ -53,7 +53,9 @@ class Inputs:
         return parameter.astype(np.float64).reshape([sizes.get(axis, 1) for axis in range(self.x.ndim)])
 
     def cut(self, parameter: Array, tile: Tile) -> Array:
-        """The part at ``tile`` of what :meth:`broadcast` gives."""
+        """The part at ``tile`` of what :meth:`broadcast` gives; one number where it is the same everywhere."""
+        if parameter.size == 1:
+            return parameter.reshape(1, 1)
         found: Array = tile.cut(np.broadcast_to(parameter, self.x.shape))
         return found
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol, TypeVar
 
 from normcheck.case import Output
 from normcheck.methods.tiles import Block, Tile
+from normcheck.oracle.moments import Moments
 from normcheck.oracle.parameters import Gathered, Summand
-from normcheck.oracle.statistics import Moments
 from normcheck.oracle.truth import Truth
 
 Item = TypeVar("Item")
@@ -35,6 +35,11 @@ class Part:
     truths: Mapping[Output, Truth]
     summands: Mapping[Output, Summand]
     plain: Part | None = None
+
+    def poisoned_by(self, plain: Part) -> Part:
+        """The part, with what float64 alone says of what is not finite."""
+        truths = {output: truth.poisoned_by(plain.truths[output]) for output, truth in self.truths.items()}
+        return replace(self, truths=truths, plain=plain)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,11 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from normcheck.methods.tiles import Tile
+from normcheck.oracle.elements import Piece
 from normcheck.oracle.inputs import Inputs
 from normcheck.oracle.parts import Each
 from normcheck.oracle.reals import Array
 from normcheck.oracle.rule import Rule
-from normcheck.oracle.statistics import Piece, exponents
+from normcheck.oracle.statistics import exponents
 
 T = TypeVar("T")
 

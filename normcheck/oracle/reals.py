@@ -57,6 +57,14 @@ def total(a: Real) -> Real:
     return result
 
 
+def total_as_laid_out(a: Real) -> Real:
+    """The sum over axis 1 in the order of memory: without a copy, but pairwise only where rows are contiguous."""
+    if isinstance(a, DoubleDouble):
+        return a.total()
+    result: Array = a.sum(axis=1, keepdims=True)
+    return result
+
+
 def mean(a: Real) -> Real:
     """The mean over axis 1, kept as an axis of length 1."""
     return total(a) / float(high(a).shape[1])

@@ -82,10 +82,10 @@ class Rule:
         if self.placement is EpsPlacement.OUTSIDE_SQRT:
             return 1.0 / (v**0.5 + self.scaled_outside(exponent))
         if self.placement is EpsPlacement.MAX:
-            return 1.0 / where(high(v) > eps, v, np.broadcast_to(eps, high(v).shape)) ** 0.5
+            return 1.0 / where(~(high(v) <= eps), v, np.broadcast_to(eps, high(v).shape)) ** 0.5
         return 1.0 / (v + eps) ** 0.5
 
-    def kappa(self, v: Real, r: Real, n: int) -> Real | None:
+    def kappa(self, v: Real, r: Real, n: int, exponent: NDArray[np.int_]) -> Real | None:
         """κ, of shape (sets, 1); None where it is 1."""
         if self.plain:
             return None
@@ -93,9 +93,7 @@ class Rule:
         if self.placement is EpsPlacement.OUTSIDE_SQRT:
             return correction / (r * v**0.5)
         if self.placement is EpsPlacement.MAX:
-            # above eps r²·v is 1, but for roundoffs; sets near eps are not decided
-            above = high(r) * high(r) * high(v) >= 1.0 - 2.0**-40
-            return where(above, correction, np.zeros_like(high(v)))
+            return where(~(high(v) <= self.scaled_eps(exponent)), correction, np.zeros_like(high(v)))
         return correction
 
     def of_constant(self, exponent: NDArray[np.int_]) -> Array:
@@ -106,21 +104,27 @@ class Rule:
 
     def undecided(self, v: Array, lost: Array, exponent: NDArray[np.int_]) -> NDArray[np.bool_] | None:
         """The sets of which grad_x has no condition: r has no derivative within roundoffs ``lost`` of σ."""
-        root = np.sqrt(v)
-        if self.placement is EpsPlacement.OUTSIDE_SQRT:
-            return np.asarray(root <= lost)
-        if self.placement is EpsPlacement.MAX:
-            return np.asarray(np.abs(v - self.scaled_eps(exponent)) <= lost * (2.0 * root + lost))
-        if not self.eps or self.placement is EpsPlacement.NONE:
-            return np.asarray(v == 0)
+        root, finite = np.sqrt(v), np.isfinite(v)
+        if self.placement is EpsPlacement.MAX and self.eps:
+            near = np.abs(v - self.scaled_eps(exponent)) <= lost * (2.0 * root + lost)
+            return np.asarray(near & finite)
+        if self.placement is EpsPlacement.OUTSIDE_SQRT or self.without_eps:
+            return np.asarray((root <= lost) & finite)
         return None
+
+    @property
+    def without_eps(self) -> bool:
+        """True if nothing is added to the variance, so that x̂ of a constant set has no value."""
+        return not self.eps or self.placement is EpsPlacement.NONE
 
     def slopes(self, v: Array, r: Array, exponent: NDArray[np.int_]) -> tuple[Array, Array]:
         """A and b: how r moves with v, relative to itself."""
         eps = self.scaled_eps(exponent)
         if self.placement is EpsPlacement.OUTSIDE_SQRT:
             root = np.sqrt(v)
-            return 0.5 * r / root, 0.125 * r / (v * root) + 0.25 * r * r / v
+            still = v == 0  # a variance of 0 that is given stays 0
+            a, b = 0.5 * r / root, 0.125 * r / (v * root) + 0.25 * r * r / v
+            return np.where(still, 0.0, a), np.where(still, 0.0, b)
         if self.placement is EpsPlacement.MAX:
             moves = v > eps
             return np.where(moves, 0.5 / v, 0.0), np.where(moves, 0.375 / np.square(v), 0.0)

@@ -16,10 +16,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from normcheck.case import Case, Output
+from normcheck.conventions.catalogue import Convention, Momentum, RunningVar
 from normcheck.dtype import DType
 from normcheck.oracle.double_double import DoubleDouble
+from normcheck.oracle.given import Running
+from normcheck.oracle.moments import Moments
 from normcheck.oracle.reals import Array, Real, average, high, ldexp, mean, where
-from normcheck.oracle.statistics import Moments, Running
 
 
 def given(old: NDArray[np.floating], *, precise: bool) -> Running:
@@ -120,3 +123,43 @@ def _overflown(a: Real, plain: Array) -> Real:
     if not isinstance(a, DoubleDouble):
         return a
     return where(np.isfinite(a.hi), a, plain)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Training:
+    """How running statistics follow the batches: what the old ones and those of the batch are weighed by.
+
+    ``momentum`` None: they are not updated. ``steps`` training steps come before they are looked at.
+    """
+
+    momentum: float | None = None
+    steps: int = 1
+    old: bool = False  # the momentum weighs the old ones
+    biased: bool = False  # the running variance takes the biased one
+
+    @classmethod
+    def of(cls, case: Case, convention: Convention) -> Training:
+        """How ``case`` trains."""
+        return cls(
+            momentum=case.params.momentum,
+            steps=case.steps,
+            old=convention.momentum is Momentum.OLD,
+            biased=convention.running_var is RunningVar.BIASED,
+        )
+
+
+UNTRAINED = Training()
+
+
+def trained(
+    old_mean: Running, old_var: Running, batch: Moments, training: Training, *, held: DType, stats: DType
+) -> dict[Output, Running]:
+    """The running statistics after training on ``batch``; ``held`` and ``stats`` as :class:`Stepping` has them."""
+    assert training.momentum is not None  # noqa: S101 (it is asked of what is updated)
+    stepping = Stepping(
+        momentum=training.momentum, old=training.old, steps=training.steps, held=held, stats=stats
+    )
+    return {
+        Output.RUNNING_MEAN: trained_mean(old_mean, batch, stepping),
+        Output.RUNNING_VAR: trained_var(old_var, batch, stepping, biased=training.biased),
+    }

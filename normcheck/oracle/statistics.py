@@ -10,13 +10,7 @@ over the statistic set, |P||x| = |x| + M|x| or |x|:
     e₂ = e·p + 2·κ·|x̂|·s,   p = κ·r·M|x̂·x|,   s = r²·M(x²)  second order
 
 The second order matters where the inputs' roundoff is not small against the standard deviation: there the
-noise multiplies itself. With running statistics in place of the set's own,
-
-    e  = r·(|x| + cond(running_mean) + |x - running_mean|·p)       p = ½·cond(running_var)/(running_var + eps)
-    e₂ = r·(cond₂(running_mean) + (|x| + cond(running_mean))·p + |x - running_mean|·s)
-    s  = ½·cond₂(running_var)/(running_var + eps) + 3/2·p²
-
-where the condition numbers of statistics that are given are their magnitudes.
+noise multiplies itself.
 
 Both orders expand around the inputs as they are. Where the standard deviation σ is within reach of roundoffs,
 
@@ -33,86 +27,15 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from normcheck.conventions.catalogue import EpsPlacement
-from normcheck.oracle.double_double import DoubleDouble
-from normcheck.oracle.reals import Array, Real, high, sum_of, total, where
+from normcheck.oracle.elements import Over, Piece, Standardized
+from normcheck.oracle.reals import Array, Real, high, sum_of, total, total_as_laid_out, where
 from normcheck.oracle.rule import Rule
 from normcheck.oracle.truth import probable_roundoffs
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Running:
-    """A running mean or variance with its condition numbers: arrays of shape (C, 1)."""
-
-    value: Real
-    cond: Array
-    cond2: Array
-
-    def for_sets(self, start: int, stop: int) -> Running:
-        """The statistics of the sets from ``start`` to ``stop``, which go through the channels again and again."""
-        at = np.arange(start, stop) % len(self.cond)
-        return Running(value=self.value[at], cond=self.cond[at], cond2=self.cond2[at])
-
-
-class Piece:
-    """Some elements of some statistic sets: ``x`` (sets, m) in float64, divided by 2**``exponent`` (sets, 1).
-
-    ``tail`` is what float64 leaves out of them, ``size`` their magnitude where it is not |x|: that of the parts of a
-    sum. With ``keep`` what has been computed of them is held for the next pass.
-    """
-
-    def __init__(
-        self, x: Array, *, precise: bool, keep: bool, tail: Array | None = None, size: Array | None = None
-    ) -> None:
-        self.x, self.precise = x, precise
-        self._tail, self._size, self._keep = tail, size, keep
-        self._deviation: Real | None = None
-
-    @property
-    def real(self) -> Real:
-        """X in the precision of the oracle."""
-        return DoubleDouble(self.x, self._tail) if self.precise else self.x
-
-    @property
-    def size(self) -> Array:
-        """The magnitude of what goes in."""
-        return np.abs(self.x) if self._size is None else self._size
-
-    def deviation(self, centre: Real | None, correction: Real | None) -> Real:
-        """X minus the mean, which is ``centre`` + ``correction``; x itself where there is none."""
-        if centre is None or correction is None:
-            return self.real
-        if self._deviation is not None:
-            return self._deviation
-        deviation = (self.real - centre) - correction
-        if self._keep:
-            self._deviation = deviation
-        return deviation
-
-
-T = TypeVar("T")
-
-
-class Over(Protocol):
-    """Goes through the pieces of some statistic sets, in their order."""
-
-    def __call__(self, function: Callable[[Piece], T], /) -> Iterable[T]:
-        """What ``function`` makes of each piece."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Standardized:
-    """x̂ of some elements of statistic sets, its magnitude and its condition numbers: arrays of shape (sets, m)."""
-
-    x_hat: Real
-    magnitude: Array
-    e: Array
-    e2: Array
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,7 +46,8 @@ class Own:
     is ``centre`` + ``correction``, both None where it is not taken away; the ``variance`` is the biased one, the mean
     of squares. ``kappa`` None is 1. ``reach`` is the r of the condition numbers, ``magnitude`` M|x| or 0,
     ``correlation`` κ·M|x̂·x|, ``s`` κ·r²·M(x²); ``q`` and ``s_q`` are p and s of κ·r. ``tiny`` is by how much an input
-    may move at least. ``undecided`` marks the sets of which grad_x has no condition; None: none.
+    may move at least. ``undecided`` marks the sets of which grad_x has no condition, ``unknown`` those
+    of which x̂ has none; None: none.
     """
 
     exponent: NDArray[np.int_]
@@ -141,15 +65,17 @@ class Own:
     s: Array
     s_q: Array
     undecided: NDArray[np.bool_] | None
+    unknown: NDArray[np.bool_] | None
 
     def standardize(self, piece: Piece) -> Standardized:
-        """x̂ of elements of the sets; 0 with an infinite condition where 1/√var without eps has no value."""
+        """x̂ of elements of the sets; 0 where it is unknown."""
         x_hat = piece.deviation(self.centre, self.correction) * self.inverse_root
-        if np.isinf(self.reach).any():
-            x_hat = where(~np.isinf(high(self.inverse_root)) & np.isfinite(high(x_hat)), x_hat, np.zeros(()))
         size = np.abs(high(x_hat))
         e = self.reach * ((piece.size + self.tiny) + self.magnitude + size * self.correlation)
-        return Standardized(x_hat=x_hat, magnitude=size, e=e, e2=e * self.p + 2.0 * size * self.s)
+        unknown = None if self.unknown is None else np.where(self.unknown, np.inf, 0.0)
+        return Standardized(
+            x_hat=x_hat, magnitude=size, e=e, e2=e * self.p + 2.0 * size * self.s, unknown=unknown
+        )
 
 
 def own_statistics(
@@ -177,8 +103,16 @@ def own_statistics(
     v = rule.corrected(variance, n)
     inverse_root = rule.inverse_root(v, exponent)
     lost = probable_roundoffs(n) * unit * np.sqrt(high(magnitudes2) / n)
+    undecided = rule.undecided(high(v), lost, exponent)
+    undecided = undecided if undecided is not None and undecided.any() else None
+    unknown = undecided if rule.without_eps else None
+    if unknown is not None:
+        inverse_root = where(~unknown, inverse_root, np.zeros(()))
+    infinite = np.isinf(high(magnitudes2))
+    if not rule.centered and infinite.any():  # one x is infinite: the others become 0
+        inverse_root = where(~infinite, inverse_root, np.zeros(()))
     r = high(inverse_root)
-    if rule.centered:
+    if rule.centered and unknown is None:
         r = np.where(np.sqrt(high(variance)) <= lost, rule.of_constant(exponent), r)
 
     def products(piece: Piece) -> tuple[Array, Array]:
@@ -188,15 +122,14 @@ def own_statistics(
 
     correlations, squares_of_x = map(sum_of, zip(*over(products), strict=True))
     correlation, s = high(correlations) / n, high(squares_of_x) / n
-    kappa = rule.kappa(v, inverse_root, n)
+    kappa = rule.kappa(v, inverse_root, n, exponent)
     if kappa is not None:
         # of a constant set κ·M|x̂·x| is c·M|d·x|/σ, which is at most c·√M(x²), and κ·|x̂|·s nothing
         constant = rule.correction(n) * np.sqrt(high(magnitudes2) / n)
         correlation = _known(high(kappa) * correlation, constant)
         s = _known(high(kappa) * s, np.zeros_like(s))
     if not rule.centered:
-        dead = ~np.isfinite(high(variance))  # one x is infinite: the others become 0
-        correlation, s = np.where(dead, 0.0, correlation), np.where(dead, 0.0, s)
+        correlation, s = np.where(infinite, 0.0, correlation), np.where(infinite, 0.0, s)
     p = r * correlation
     q, s_q = (p, s) if rule.placement is not EpsPlacement.OUTSIDE_SQRT else _outside(p, s, r, high(v))
     return Own(
@@ -214,7 +147,8 @@ def own_statistics(
         q=q,
         s=s,
         s_q=s_q,
-        undecided=rule.undecided(high(v), lost, exponent),
+        undecided=undecided,
+        unknown=unknown,
     )
 
 
@@ -232,101 +166,22 @@ def _known(a: Array, other: Array) -> Array:
 def plain_statistics(
     over: Over, n: int, rule: Rule, *, exponent: NDArray[np.int_]
 ) -> tuple[Real | None, Real | None, Real, Real | None]:
-    """Centre, correction, inverse root and κ alone, as :func:`own_statistics` has them."""
-    centre, correction = _mean(over, n) if rule.centered else (None, None)
+    """Centre, correction, inverse root and κ, as :func:`own_statistics` has them but for the order of the sums."""
+    centre, correction = _mean(over, n, total_as_laid_out) if rule.centered else (None, None)
 
     def squares(piece: Piece) -> Real:
         deviation = piece.deviation(centre, correction)
-        return total(deviation * deviation)
+        return total_as_laid_out(deviation * deviation)
 
     v = rule.corrected(sum_of(over(squares)) / float(n), n)
     root = rule.inverse_root(v, exponent)
-    return centre, correction, root, rule.kappa(v, root, n)
+    return centre, correction, root, rule.kappa(v, root, n, exponent)
 
 
-def _mean(over: Over, n: int) -> tuple[Real, Real]:
+def _mean(over: Over, n: int, total: Callable[[Real], Real] = total) -> tuple[Real, Real]:
     """The mean of each set, and its correction: it is refined once."""
     centre = sum_of(over(lambda piece: total(piece.real))) / float(n)
     return centre, sum_of(over(lambda piece: total(piece.real - centre))) / float(n)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Given:
-    """Running statistics in the place of the sets' own, as in eval mode; their uncertainty is passed on."""
-
-    mean: Running
-    inverse_root: Real
-    tiny: float
-    p: Array
-    s: Array
-
-    @classmethod
-    def of(cls, mean: Running, var: Running, rule: Rule, *, tiny: float) -> Given:
-        """The statistics, one for each set."""
-        nothing = np.zeros(high(var.value).shape, dtype=np.int_)
-        root = rule.inverse_root(var.value, nothing)
-        if rule.placement is EpsPlacement.INSIDE_SQRT:
-            total_var = high(var.value + rule.eps)
-            gain, gain2 = var.cond / total_var, var.cond2 / total_var
-            first, second = 0.5 * gain, 0.5 * gain2 + 0.375 * np.square(gain)
-        else:
-            a, b = rule.slopes(high(var.value), high(root), nothing)
-            first, second = a * var.cond, a * var.cond2 + b * np.square(var.cond)
-        return cls(mean=mean, inverse_root=root, tiny=tiny, p=first, s=second)
-
-    def standardize(self, piece: Piece) -> Standardized:
-        """x̂ of elements of the sets."""
-        deviation = piece.real - self.mean.value
-        r, distance = high(self.inverse_root), np.abs(high(deviation))
-        e = piece.size + self.tiny + self.mean.cond  # of the deviation
-        x_hat = _scaled_product(deviation, self.inverse_root)
-        return Standardized(
-            x_hat=x_hat,
-            magnitude=np.abs(high(x_hat)),
-            e=r * (e + distance * self.p),
-            e2=r * (self.mean.cond2 + e * self.p + distance * self.s),
-        )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Moments:
-    """What running statistics take of the sets of a batch of ``n`` elements each: arrays of shape (sets, 1).
-
-    They are those of x divided by 2**``exponent``: the mean, the biased variance, M|x|, M|d·x| and M(x²).
-    """
-
-    n: int
-    exponent: NDArray[np.int_]
-    mean: Real
-    variance: Real
-    magnitude: Array
-    deviation: Array
-    square: Array
-
-
-def moments(own: Own, over: Over, n: int) -> Moments:
-    """The moments of the sets that ``own`` are the statistics of."""
-    assert own.centre is not None  # noqa: S101 (what keeps a running mean takes it away)
-    assert own.correction is not None  # noqa: S101
-
-    def sums(piece: Piece) -> tuple[Real, ...]:
-        size = piece.size
-        deviation = np.abs(high(piece.deviation(own.centre, own.correction)))
-        return total(size), total(deviation * size), total(np.square(size)), total(piece.x)
-
-    magnitude, deviation, square, plain = map(sum_of, zip(*over(sums), strict=True))
-    mean = own.centre + own.correction
-    finite = np.isfinite(high(plain))
-    return Moments(
-        n=n,
-        exponent=own.exponent,
-        # infinite where x is: the error-free transformations make that NaN
-        mean=mean if finite.all() else where(finite, mean, high(plain) / n),
-        variance=own.variance,
-        magnitude=high(magnitude) / n,
-        deviation=high(deviation) / n,
-        square=high(square) / n,
-    )
 
 
 def exponents(maxima: Iterable[Array], rule: Rule) -> NDArray[np.int_]:
@@ -354,11 +209,3 @@ def standardize(x: Array, rule: Rule, *, precise: bool, tiny: float, unit: float
         lambda function: [function(piece)], x.shape[1], rule, exponent=exponent, tiny=tiny, unit=unit
     )
     return own, own.standardize(piece)
-
-
-def _scaled_product(a: Real, b: Real) -> Real:
-    """a·b with a's exponents apart, so that the splitting in double-double products cannot overflow."""
-    if not isinstance(a, DoubleDouble):
-        return a * b
-    exponent = np.frexp(a.hi)[1]
-    return (a.ldexp(-exponent) * b).ldexp(exponent)

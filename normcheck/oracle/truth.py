@@ -22,6 +22,11 @@ def probable_roundoffs(n: int) -> float:
     return 16 + math.sqrt(n)
 
 
+def undecided(value: Array, cond: Array) -> NDArray[np.bool_]:
+    """Where nothing can be said. What is not finite itself may have an infinite condition, and is exactly that."""
+    return np.isposinf(cond) & np.isfinite(value)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Truth:
     """One output as the oracle has it.
@@ -40,6 +45,11 @@ class Truth:
     n: int
     unit: float
     forgiven: Array | None = None
+
+    @property
+    def undecided(self) -> NDArray[np.bool_]:
+        """The elements of which nothing can be said: finite ones, whose condition is infinite."""
+        return undecided(self.value, self.cond)
 
     def at(self, index: Any) -> Truth:
         """The elements at ``index``."""
@@ -61,6 +71,18 @@ class Truth:
             cond=self.cond.reshape(shape),
             cond2=self.cond2.reshape(shape),
             forgiven=None if self.forgiven is None else self.forgiven.reshape(shape),
+        )
+
+    def poisoned_by(self, plain: Truth) -> Truth:
+        """The same, but for what is not finite that of ``plain``: error-free transformations make an infinity NaN."""
+        assert self.tail is not None  # noqa: S101 (it was computed in double-double)
+        known = np.isfinite(plain.value) & np.isfinite(self.value)
+        return replace(
+            self,
+            value=np.where(known, self.value, plain.value),
+            tail=np.where(known, self.tail, 0.0),
+            cond=np.where(known, self.cond, plain.cond),
+            cond2=np.where(known, self.cond2, plain.cond2),
         )
 
     def claimed_error(self) -> Array:

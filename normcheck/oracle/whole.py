@@ -38,9 +38,10 @@ def whole(oracle: Oracle) -> dict[Output, Truth]:
     shape = oracle.partition.shape
     for output in oracle.outputs:
         if output.is_elementwise:
-            names = ("value", "tail", "cond", "cond2", "forgiven")
-            first = parts[0].truths[output] if parts else None
-            arrays = {name: np.empty(shape) for name in names if getattr(first, name, None) is not None}
+            arrays = {name: np.empty(shape) for name in ("value", "cond", "cond2")}
+            first = parts[0].truths[output] if parts else None  # an empty batch has none
+            optional = [name for name in ("tail", "forgiven") if getattr(first, name, None) is not None]
+            arrays |= {name: np.empty(shape) for name in optional}
             for part, name in itertools.product(parts, arrays):
                 part.tile.paste(getattr(part.truths[output], name), arrays[name])
             found[output] = Truth(

@@ -11,8 +11,8 @@ from rich.text import Text
 
 from normcheck.case import Method
 from normcheck.parameters import TABLE
+from normcheck.printable import printable
 from normcheck.reports.terminal import write
-from normcheck.reports.text import printable
 
 if TYPE_CHECKING:
     from normcheck.fixtures import Fixture, OwnParams

@@ -13,10 +13,10 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from normcheck.printable import printable
 from normcheck.report import Report
 from normcheck.reports.compose import compose
 from normcheck.reports.terminal import new_table, plain, write
-from normcheck.reports.text import printable
 from normcheck.reports.view import Figures, Line, Matrix, Pairs, Paragraph, Role, Row, Section
 
 PIPE_WIDTH = 120  # columns that side-by-side tables may take where there is no terminal

@@ -8,7 +8,7 @@ from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from normcheck.reports.text import printable
+from normcheck.printable import printable
 
 UNLIMITED = 100_000  # columns: without a terminal nothing is wrapped or cut
 

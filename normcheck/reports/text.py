@@ -1,8 +1,7 @@
-"""How numbers and foreign text are written for people, in any format."""
+"""How numbers and counts are written for people, in any format."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 
 from normcheck.verdict import Verdict
@@ -21,13 +20,6 @@ MARKS = {
 }
 
 KNOWN = "†"  # in place of the mark of a verdict that the ledger knows of
-
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2066-\u2069]")
-
-
-def printable(text: str) -> str:
-    """``text`` with everything that could steer a terminal written out: ESC becomes ``\\x1b``."""
-    return _CONTROL.sub(lambda match: match[0].encode("unicode_escape").decode(), text)
 
 
 def plural(count: int, noun: str) -> str:

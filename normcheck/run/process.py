@@ -56,7 +56,9 @@ class WorkerProcess:
         self.started = time.monotonic()
 
     def kill(self) -> None:
-        """End the process, whatever it is doing, and all that it started."""
+        """End the process, whatever it is doing, and all that it started; nothing where that was done before."""
+        if self.socket.fileno() < 0:
+            return  # its number may be another process's by now
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()

@@ -6,7 +6,8 @@ import platform
 import queue
 import tempfile
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -47,15 +48,31 @@ def run(
     options = options or Options()
     specs, notes = backend_specs(backends)
     specs = tuple(replace(spec, device=options.device) for spec in specs)
-    planned = plan(selection)
-    with tempfile.TemporaryDirectory(prefix="normcheck-") as directory:
-        report = _Session(specs, planned.cases, options, directory, on_progress).report(
-            (*notes, *planned.notes)
-        )
+    with (
+        tempfile.TemporaryDirectory(prefix="normcheck-") as directory,
+        _workers(specs, directory) as processes,
+    ):
+        planned = plan(selection)  # may take NumPy to import, and the user's files to read
+        session = _Session(specs, planned.cases, options, directory, on_progress)
+        report = session.report(processes, (*notes, *planned.notes))
     if not known:
         return report
     results, stale = ledger.apply(known, report.results, backends=registered, cases=_case_ids)
     return replace(report, results=results, stale=stale)
+
+
+@contextmanager
+def _workers(specs: Iterable[BackendSpec], directory: str) -> Iterator[dict[str, WorkerProcess]]:
+    """Start all workers; those that are still in the dictionary at the end are killed."""
+    processes: dict[str, WorkerProcess] = {}
+    try:
+        for spec in specs:
+            if spec.starts_worker:
+                processes[spec.name] = WorkerProcess(spec, directory)
+        yield processes
+    finally:
+        for process in processes.values():
+            process.kill()
 
 
 def _case_ids(pattern: str) -> Iterator[str]:
@@ -106,7 +123,7 @@ class _Open:
 
 
 class _Session:
-    """One run. All workers start at once, and import their frameworks while the first tasks are made.
+    """One run. The workers import their frameworks while the first tasks are made.
 
     A thread for each source takes its questions one by one, and only waits. Tasks are made while what is open is
     small, and two at least, so that sources are busy while a case is judged; a task is dropped with all its arrays as
@@ -130,25 +147,18 @@ class _Session:
         self.open: dict[int, _Open] = {}
         self.done: dict[str, int] = {}
 
-    def report(self, notes: tuple[str, ...]) -> Report:
-        """Run all tasks."""
-        processes: dict[str, WorkerProcess] = {}
+    def report(self, processes: dict[str, WorkerProcess], notes: tuple[str, ...]) -> Report:
+        """Run all tasks; ``processes`` are taken out as sources take them over."""
         try:
-            for spec in self.specs:
-                if spec.starts_worker:
-                    processes[spec.name] = WorkerProcess(spec, self.directory)
-            from normcheck.run.tasks import TaskList  # NumPy, while the workers start
+            from normcheck.run.tasks import TaskList
 
             self._connect(processes)
             tasks = TaskList(self.planned, self.specs, self.options)
             self._run(tasks)
         finally:
-            for process in processes.values():
-                process.kill()
             for source in self.sources.values():
                 source.close()
-            for requests in self.queues.values():
-                requests.put(None)
+            self._ask_no_more()
             for thread in self.threads:
                 thread.join(timeout=5)
         return Report(
@@ -207,8 +217,14 @@ class _Session:
             while len(self.open) > AT_LEAST and sum(each.nbytes for each in self.open.values()) > AT_MOST:
                 self._take(tasks)
             self._take_what_is_there(tasks)
+        self._ask_no_more()
         while self.open:
             self._take(tasks)
+
+    def _ask_no_more(self) -> None:
+        """Have each thread end, and its worker, as soon as its queue is empty: while the last answers are judged."""
+        for requests in self.queues.values():
+            requests.put(None)
 
     def _ask(self, number: int, task: Task) -> None:
         """Send the questions of a task to every source; what cannot be used has answered already."""
@@ -285,6 +301,7 @@ class _Session:
                 without_output[case] = answer
             self.inbox.put(_Answered(name, number, run, answer))
             del request, answer  # and with them the arrays
+        source.close()
 
 
 def _cpu() -> str:

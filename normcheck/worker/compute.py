@@ -45,7 +45,7 @@ class Worker:
         if self.own is None:
             task = expressed.adapted(task)
             function, static = self.backend.METHODS.get(task.method), target.own_keywords(task)
-            reason = self.backend.unsupported(task, shape)
+            reason = self.backend.unsupported(task, shape) or signature.lacks(function, task)
             if reason is None and (reason := self.backend.expected_error(task, shape)) is not None:
                 return self._refusal(task, reason, function, static, state, inputs)
         else:

@@ -28,6 +28,7 @@ SPELLINGS: Mapping[str, Tuple[str, ...]] = {
 }
 OURS = {name: ours for ours, names in SPELLINGS.items() for name in names}
 ARRAYS = ("x", "weight", "bias", "residual")
+AXES = ("normalized_ndim", "normalized_shape", "normalized_axes", "axis")
 STATE = ("running_mean", "running_var")
 DEFAULT_EPS = 1e-5
 
@@ -96,13 +97,13 @@ class Bound:
                 f"normcheck has: {names}"
             )
 
+    def names(self, ours: str) -> bool:
+        """True if the function has a parameter for what we call ``ours``."""
+        return any(p.ours == ours for p in self.parameters or ())
+
     def takes(self, ours: str) -> bool:
-        """True if the function takes what we call ``ours``."""
-        if self.parameters is None:
-            return True
-        return any(p.ours == ours for p in self.parameters) or (
-            self.any_keyword and ours not in ("axis", "normalized_shape")
-        )
+        """True if the function takes what we call ``ours``: by that name, or any keyword."""
+        return self.parameters is None or self.any_keyword or self.names(ours)
 
     def __call__(self, x: Any, weight: Any, bias: Any, residual: Any = None, **keywords: Any) -> Any:
         arrays = dict(zip(ARRAYS, (x, weight, bias, residual)))
@@ -162,6 +163,18 @@ def fitted(bound: Bound, task: Task, shape: Tuple[int, ...]) -> Fitted:
     return Fitted({n: v for n, v in offered.items() if bound.takes(n)}, state, claimed)
 
 
+def lacks(function: Optional[Function], task: Task) -> Optional[str]:
+    """Why a backend's own function cannot be called for ``task``: a plugin's may not know of residuals, or of axes."""
+    if function is None:
+        return None
+    bound = Bound(function)
+    if "residual" in task.arrays and not bound.takes("residual"):
+        return "takes no residual, and this case has one"
+    if "normalized_axes" in task.params and not bound.takes("normalized_axes"):
+        return "does not take normalized_axes, and those of this case are not the last"
+    return None
+
+
 def _refused(reason: str) -> Fitted:
     return Fitted({}, reason=reason)
 
@@ -196,17 +209,23 @@ def _grouped(bound: Bound, task: Task, shape: Tuple[int, ...], offered: Dict[str
 
 
 def _normalized(bound: Bound, task: Task, shape: Tuple[int, ...], offered: Dict[str, Any]) -> Optional[str]:
-    """The normalized axes, in each of the ways in which they can be said."""
+    """The normalized axes, in each of the ways in which they can be said and that the function has a name for."""
     ndim, axes = offered.get("normalized_ndim"), offered.get("normalized_axes")
     if ndim is None and axes is None:
         return None
-    if axes is None:
-        axes = list(range(len(shape) - int(ndim or 0), len(shape)))
-        offered["normalized_shape"] = tuple(shape[axis] for axis in axes)
-    elif not bound.takes("normalized_axes") and not bound.takes("axis"):
+    fixed = not any(bound.names(name) for name in AXES)  # it has axes of its own, which may be these
+    if axes is not None and not fixed and not bound.takes("normalized_axes") and not bound.names("axis"):
         return f"does not take normalized_axes, and those of this case, {axes}, are not the last"
-    offered["normalized_axes"] = tuple(axes)
-    offered["axis"] = axes[0] if len(axes) == 1 else tuple(axes)
+    axes = tuple(range(len(shape) - int(ndim or 0), len(shape))) if axes is None else tuple(axes)
+    said = {
+        "normalized_axes": axes,
+        "normalized_shape": tuple(shape[axis] for axis in axes),
+        "axis": axes[0] if len(axes) == 1 else axes,
+    }
+    if ndim is None:
+        said.pop("normalized_shape")
+        offered["normalized_axes"] = axes
+    offered.update({name: value for name, value in said.items() if bound.names(name)})
     return None
 
 
@@ -214,11 +233,12 @@ def _channels(bound: Bound, task: Task, shape: Tuple[int, ...], offered: Dict[st
     """The channel axis; the canonical one needs no word, and only a signature that names it gets it."""
     if "channel_axis" not in offered:
         return None
-    axis = offered["axis"] = offered["channel_axis"]
-    named = any(p.ours == "channel_axis" for p in bound.parameters or ())
+    axis = offered["channel_axis"]
+    if bound.names("axis"):
+        offered["axis"] = axis
     if axis == 1:
-        if not named:
+        if not bound.names("channel_axis"):
             offered.pop("channel_axis")
-    elif not bound.takes("channel_axis") and not bound.takes("axis"):
+    elif not bound.takes("channel_axis") and not bound.names("axis"):
         return "does not take channel_axis, and the channels of this case are last"
     return None

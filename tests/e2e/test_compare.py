@@ -18,6 +18,8 @@ from support import Completed, run_normcheck
 
 from normcheck import fixtures
 from normcheck.backends import DEFAULT
+from normcheck.case import Method
+from normcheck.methods import definition
 
 shares_group_run = pytest.mark.xdist_group("group run")
 QUICK = ["compare", "--method", "layer", "--fixture", "nc", "--backend", "numpy", "--no-gradients"]
@@ -61,7 +63,8 @@ def test_group_norm_passes_on_every_framework(group_run: Completed, group_report
 @shares_group_run
 def test_every_core_case_is_compared_on_every_framework(group_report: dict[str, Any]) -> None:
     cases = {row["case"] for row in group_report["results"]}
-    core = [fixture for fixture in fixtures.select(["core"]) if "group" not in fixture.excluded]
+    group = Method.GROUP
+    core = [each for each in fixtures.select(["core"]) if not each.excludes(definition(group), group)]
     assert {fixture.name for fixture in core} == {row["fixture"] for row in group_report["results"]}
     assert "group[groups=0,1|2]/documents/float32" in cases
     expected = {(case, backend) for case in cases for backend in DEFAULT}

@@ -40,7 +40,7 @@ def test_it_is_among_the_backends(plugged: Run, run: Run) -> None:
     lines = [
         line.split() for line in plugged("backends", "fsum").stdout.splitlines() if line.startswith("fsum  ")
     ]
-    assert ["fsum", "–", "✓", "–", "✓", "f32", "–"] == lines[0]
+    assert ["fsum", "–", "✓", "–", "✓", "–", "f32", "–"] == lines[0]
     assert ["fsum", "has", "no", "batch", "norm;"] == lines[1][:5]
     assert ["fsum", sys.version.split()[0]] == lines[2][:2]
     for arguments in (["compare", "--backend", "fsum"], ["backends", "fsum"]):

@@ -16,8 +16,8 @@ from normcheck.dtypes import numpy_dtype
 from normcheck.fixtures.generate import bell, integers, log_normal, sparse, uniform
 from normcheck.methods import outputs, parameter_axes, parameter_shape, partition_of, resolved
 from normcheck.oracle import Inputs, Truth, evaluate
-from normcheck.oracle.evaluate import Training
 from normcheck.oracle.rule import Rule
+from normcheck.oracle.state import Training
 
 Array = np.ndarray
 Shape = tuple[int, ...]

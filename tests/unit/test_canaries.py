@@ -13,7 +13,7 @@ from normcheck.dtype import DType
 from normcheck.fixtures.generate import bell
 from normcheck.judge.array import Bound
 from normcheck.judge.canaries import Power
-from normcheck.judge.distance import Scale
+from normcheck.judge.scale import Scale
 from normcheck.judge.traversal import Traversal
 from normcheck.oracle import oracle_of
 

@@ -18,7 +18,7 @@ from normcheck.case import Method, Mode, Output
 from normcheck.dtype import DType
 from normcheck.fixtures.generate import bell, integers
 from normcheck.judge.array import Bound, judge
-from normcheck.judge.distance import backward_error
+from normcheck.judge.scale import backward_error
 from normcheck.oracle import Truth
 from normcheck.verdict import Verdict
 

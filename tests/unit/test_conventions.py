@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import importlib.util
 import itertools
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pytest
+from support import CHECKOUT
 
 import normcheck
 from normcheck.case import Method, Output
@@ -22,12 +24,12 @@ from normcheck.conventions.catalogue import (
     spelled,
 )
 from normcheck.dtype import DType
-from normcheck.errors import NormcheckError, UsageError
+from normcheck.errors import ExitCode, NormcheckError, UsageError
 from normcheck.methods import partition_of
 from normcheck.oracle import Inputs, evaluate
 from normcheck.oracle.rule import Rule
 from normcheck.parameters import Params
-from normcheck.verdict import ExitCode, Verdict
+from normcheck.verdict import Verdict
 
 Array = np.ndarray
 
@@ -235,3 +237,19 @@ def test_a_convention_accepts_what_follows_it_and_nothing_else(
     accepted = {name for name, verdicts in worst.items() if Verdict.FAIL not in verdicts}
     assert {f"c{number}"} == accepted
     assert {Verdict.PASS} == worst[f"c{number}"]
+
+
+# --- documentation -----------------------------------------------------------------------------------------
+
+
+def test_the_page_and_the_readme_have_what_the_catalogue_has() -> None:
+    docs = CHECKOUT / "docs"
+    spec = importlib.util.spec_from_file_location("make_conventions", docs / "make_conventions.py")
+    assert spec is not None
+    assert spec.loader is not None
+    made = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(made)
+    text = (CHECKOUT / "README.md").read_text(encoding="utf-8")
+    assert made.page() == (docs / "conventions.md").read_text(encoding="utf-8")
+    assert made.table() in text
+    assert made.readme(text) == text

@@ -9,10 +9,9 @@ import numpy as np
 import pytest
 
 from normcheck.case import Method, Output
+from normcheck.conventions.catalogue import listed, parse
 from normcheck.dtype import DType
-from normcheck.methods import definition, parameter_axes, partition_of
-from normcheck.oracle import Inputs, evaluate
-from normcheck.oracle.rule import Rule
+from normcheck.oracle import truths_of
 from normcheck.plan import Selection, plan
 
 
@@ -43,6 +42,11 @@ def test_elements_of_the_documents_have_the_letters_of_their_sets(invoke, method
     assert re.search(rf"^ {last} .*\n\n", output, re.MULTILINE), "the last set ends the table"
 
 
+CONVENTIONS = [
+    f"{k}={value}" for k, _, value, _ in listed() if k in ("eps_placement", "variance", "weight", "bias")
+]
+
+
 @pytest.mark.parametrize(
     ("method", "fixture", "options"),
     [
@@ -67,6 +71,15 @@ def test_elements_of_the_documents_have_the_letters_of_their_sets(invoke, method
         ("group", "nhwc", {}),
         ("group", "nhwc", {"groups": "5,0|1,2,3|4"}),
         ("group", "documents", {"channel_axis": -1, "num_groups": 2}),
+        ("rms", "documents", {}),
+        ("rms", "offset-1", {}),  # with a bias
+        ("rms", "nchw", {"normalized_axes": "1,2"}),
+        ("layer", "nhwc", {"normalized_axes": "1"}),
+        *(("layer", "nchw", {"convention": each}) for each in CONVENTIONS),
+        *(("rms", "ncl", {"convention": each}) for each in CONVENTIONS),
+        ("batch", "nhwc", {"convention": "variance=unbiased"}),
+        ("group", "odd", {"convention": "variance=unbiased"}),
+        ("group", "nchw", {"num_groups": 4, "convention": "statistics=group_interleaved"}),
     ],
     ids=str,
 )
@@ -79,8 +92,13 @@ def test_the_printed_pytorch_code_computes_the_case(invoke, method, fixture, opt
     result = invoke("explain", "--method", method, "--fixture", fixture, *given)
     assert result.returncode == 0, result.stderr
 
+    params = {name: value for name, value in options.items() if name != "convention"}
     selection = Selection(
-        methods=[Method(method)], fixtures=[fixture], dtypes=[DType.FLOAT64], params=options
+        methods=[Method(method)],
+        fixtures=[fixture],
+        dtypes=[DType.FLOAT64],
+        params=params,
+        convention=parse([options["convention"]] if "convention" in options else []),
     )
     case = plan(selection).cases[0].case
     inputs = plan(selection).cases[0].fixture.arrays().inputs(case)
@@ -88,16 +106,7 @@ def test_the_printed_pytorch_code_computes_the_case(invoke, method, fixture, opt
     names = {name: None if array is None else torch.from_numpy(array) for name, array in arrays.items()}
     exec(torch_code(result.stdout), names)  # noqa: S102 (that it runs is what is tested)
 
-    x = inputs["x"]
-    given = Inputs(**arrays, parameter_axes=parameter_axes(case.method, x.shape, case.params))
-    own = partition_of(case.method, x.shape, case.params)
-    truth = evaluate(
-        given,
-        [Output.Y],
-        rule=Rule(eps=case.params.eps, centered=definition(case.method).centered),
-        partition=own,
-        stats=DType.FLOAT64,
-    )[Output.Y]
+    truth = truths_of(case, inputs)[Output.Y]
     np.testing.assert_allclose(names["y"].numpy(), truth.value, rtol=1e-9, atol=1e-11)
 
 

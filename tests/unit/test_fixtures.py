@@ -19,11 +19,10 @@ from safetensors.numpy import save_file
 from normcheck import fixtures
 from normcheck.case import Case, Method, Output
 from normcheck.dtype import DType
-from normcheck.errors import FixtureError, UnknownNameError
+from normcheck.errors import ExitCode, FixtureError, UnknownNameError
 from normcheck.fixtures import Fixture
 from normcheck.methods import definition
 from normcheck.parameters import Params
-from normcheck.verdict import ExitCode
 
 X = np.arange(6.0).reshape(2, 3)
 BUILT_IN = sorted(path.stem for path in fixtures.directory().glob("*.json"))

@@ -15,7 +15,8 @@ from unit_helpers import oracle, truth
 from normcheck.dtype import DType
 from normcheck.dtypes import numpy_dtype
 from normcheck.judge.array import Bound, Judgement, judge, judge_printed
-from normcheck.judge.distance import AT_ONCE, backward_error, max_abs_difference, ulp_distance
+from normcheck.judge.distance import AT_ONCE, max_abs_difference
+from normcheck.judge.scale import backward_error, ulp_distance
 from normcheck.verdict import Verdict
 
 BOUND = Bound.for_sums_of(4)  # 18 and 20 roundoffs

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from unit_helpers import shaped_params
 
 from normcheck.case import Method
-from normcheck.errors import ParameterError
+from normcheck.errors import ExitCode, ParameterError
 from normcheck.methods import (
     checked,
     definition,
@@ -22,7 +22,6 @@ from normcheck.methods import (
 )
 from normcheck.methods.partition import labels
 from normcheck.parameters import Params, default_num_groups
-from normcheck.verdict import ExitCode
 
 Sets = frozenset[frozenset[tuple[int, ...]]]
 IMAGE = (2, 3, 2, 2)  # the documents' shape

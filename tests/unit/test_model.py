@@ -10,9 +10,10 @@ import pytest
 
 from normcheck.case import Case, Method, Mode, Output
 from normcheck.dtype import DType
+from normcheck.errors import ExitCode
 from normcheck.parameters import Params
 from normcheck.report import EXPECTED, Comparison, Environment, Judgement, Report
-from normcheck.verdict import SEVERITY, ExitCode, Verdict
+from normcheck.verdict import SEVERITY, Verdict
 
 CASE = Case(
     method=Method.GROUP, params=Params(num_groups=3), fixture="f", shape=(2, 3, 4), dtype=DType.FLOAT32

@@ -18,8 +18,8 @@ from normcheck.dtype import DType
 from normcheck.fixtures.generate import bell, uniform
 from normcheck.methods import definition, parameter_shape, partition_of
 from normcheck.oracle import Inputs, Truth, evaluate
-from normcheck.oracle.evaluate import Training
 from normcheck.oracle.rule import Rule
+from normcheck.oracle.state import Training
 from normcheck.parameters import Params
 
 SHAPE = (2, 3, 4)  # sets of 4, 8 and 12 elements

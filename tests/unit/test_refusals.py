@@ -1,4 +1,4 @@
-"""What cannot be used is refused in one line that says what, where and what would be valid, before anything starts."""
+"""What cannot be used is refused in one line that says what, where and what would be valid, before a case is made."""
 
 from __future__ import annotations
 

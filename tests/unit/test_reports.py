@@ -17,10 +17,11 @@ from normcheck.case import Case, Layout, Method, Mode, Output
 from normcheck.conventions.catalogue import KEYS, spelled
 from normcheck.dtype import DType
 from normcheck.parameters import Params
+from normcheck.printable import printable
 from normcheck.report import EXPECTED, Comparison, Environment, Judgement, Known, Pair, Report, Worst
 from normcheck.reports import FORMATS, render
 from normcheck.reports.json import read
-from normcheck.reports.text import MARKS, number, printable, roundoffs
+from normcheck.reports.text import MARKS, number, roundoffs
 from normcheck.verdict import Verdict
 
 CASE = Case(

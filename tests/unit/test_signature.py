@@ -101,6 +101,10 @@ def test_groups_are_a_number_or_lists_of_channels(function: Callable[..., Any], 
     assert value == called(function, GROUP)
 
 
+def test_a_function_with_axes_of_its_own_is_called() -> None:
+    assert "x" == called(lambda x, weight, bias: x, task(normalized_axes=[1]))
+
+
 def test_a_residual_is_given_by_name() -> None:
     of = task(arrays=("x", "residual"), normalized_ndim=2)
     assert ("x", "residual") == called(lambda residual, x: (x, residual), of)
@@ -108,7 +112,7 @@ def test_a_residual_is_given_by_name() -> None:
 
 def test_a_function_of_any_keywords_gets_all_of_ours() -> None:
     found = called(lambda **named: named, LAYER)
-    assert {"x", "weight", "bias", "eps", "normalized_ndim", "normalized_axes"} == set(found)
+    assert {"x", "weight", "bias", "eps", "normalized_ndim"} == set(found)
 
 
 REFUSED: list[tuple[Callable[..., Any], Task, str]] = [

@@ -25,10 +25,11 @@ from normcheck.judge.laws.relations import OWN, Arrays, Floats, Law, Relation, R
 from normcheck.methods import Partition, partition_of, resolved
 from normcheck.methods.partition import split
 from normcheck.oracle import Inputs, prepared
+from normcheck.oracle.elements import Standardized
 from normcheck.oracle.inputs import Weight
 from normcheck.oracle.reals import Array, high, total
 from normcheck.oracle.rule import Rule
-from normcheck.oracle.statistics import Own, Standardized, standardize
+from normcheck.oracle.statistics import Own, standardize
 
 
 def _sets(case: Case, arrays: Arrays) -> Partition:

@@ -18,9 +18,9 @@ from normcheck.dtype import DType
 from normcheck.judge.array import Bound, judge
 from normcheck.judge.canaries import Power
 from normcheck.judge.case import finished
-from normcheck.judge.distance import Scale, backward_error
 from normcheck.judge.laws.gradients import detached
 from normcheck.judge.laws.relations import OWN, Law, Relation, Run, Sums, Term, Trial, difference
+from normcheck.judge.scale import Scale, backward_error
 from normcheck.methods import sums_dtype
 from normcheck.oracle import Truth, truths_of
 from normcheck.oracle.reals import Array, Real, high, low

@@ -1,0 +1,81 @@
+"""Running statistics in the place of the sets' own, as in eval mode.
+
+    e  = r·(|x| + cond(running_mean) + |x - running_mean|·p)       p = ½·cond(running_var)/(running_var + eps)
+    e₂ = r·(cond₂(running_mean) + (|x| + cond(running_mean))·p + |x - running_mean|·s)
+    s  = ½·cond₂(running_var)/(running_var + eps) + 3/2·p²
+
+where the condition numbers of statistics that are given are their magnitudes. Under other conventions of eps p and s
+follow from the derivatives of :class:`normcheck.oracle.rule.Rule`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from normcheck.conventions.catalogue import EpsPlacement
+from normcheck.oracle.double_double import DoubleDouble
+from normcheck.oracle.elements import Piece, Standardized
+from normcheck.oracle.reals import Array, Real, high
+from normcheck.oracle.rule import Rule
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Running:
+    """A running mean or variance with its condition numbers: arrays of shape (C, 1)."""
+
+    value: Real
+    cond: Array
+    cond2: Array
+
+    def for_sets(self, start: int, stop: int) -> Running:
+        """The statistics of the sets from ``start`` to ``stop``, which go through the channels again and again."""
+        at = np.arange(start, stop) % len(self.cond)
+        return Running(value=self.value[at], cond=self.cond[at], cond2=self.cond2[at])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Given:
+    """Running statistics in the place of the sets' own, as in eval mode; their uncertainty is passed on."""
+
+    mean: Running
+    inverse_root: Real
+    tiny: float
+    p: Array
+    s: Array
+
+    @classmethod
+    def of(cls, mean: Running, var: Running, rule: Rule, *, tiny: float) -> Given:
+        """The statistics, one for each set."""
+        nothing = np.zeros(high(var.value).shape, dtype=np.int_)
+        root = rule.inverse_root(var.value, nothing)
+        if rule.placement is EpsPlacement.INSIDE_SQRT:
+            total_var = high(var.value + rule.eps)
+            gain, gain2 = var.cond / total_var, var.cond2 / total_var
+            first, second = 0.5 * gain, 0.5 * gain2 + 0.375 * np.square(gain)
+        else:
+            a, b = rule.slopes(high(var.value), high(root), nothing)
+            first, second = a * var.cond, a * var.cond2 + b * np.square(var.cond)
+        return cls(mean=mean, inverse_root=root, tiny=tiny, p=first, s=second)
+
+    def standardize(self, piece: Piece) -> Standardized:
+        """x̂ of elements of the sets."""
+        deviation = piece.real - self.mean.value
+        r, distance = high(self.inverse_root), np.abs(high(deviation))
+        e = piece.size + self.tiny + self.mean.cond  # of the deviation
+        x_hat = _scaled_product(deviation, self.inverse_root)
+        return Standardized(
+            x_hat=x_hat,
+            magnitude=np.abs(high(x_hat)),
+            e=r * (e + distance * self.p),
+            e2=r * (self.mean.cond2 + e * self.p + distance * self.s),
+        )
+
+
+def _scaled_product(a: Real, b: Real) -> Real:
+    """a·b with a's exponents apart, so that the splitting in double-double products cannot overflow."""
+    if not isinstance(a, DoubleDouble):
+        return a * b
+    exponent = np.frexp(a.hi)[1]
+    return (a.ldexp(-exponent) * b).ldexp(exponent)
