@@ -11,6 +11,7 @@ import pytest
 from in_process import NoProcess
 
 from normcheck.answer import Answer
+from normcheck.layer import Layer
 from normcheck.run.backends import BackendSpec
 from normcheck.run.client import WorkerClient
 from normcheck.run.process import WorkerProcess
@@ -36,7 +37,10 @@ class Kept:
         return Lent(self, key, self._clients[key])
 
     def drop(self, key: tuple[BackendSpec, float]) -> None:
-        self._clients.pop(key).close()
+        if (
+            client := self._clients.pop(key, None)
+        ) is not None:  # dropped by an answer that raised, then closed
+            client.close()
 
     def close(self, but: int = 0) -> None:
         for key in list(self._clients)[: len(self._clients) - but]:
@@ -60,6 +64,9 @@ class Lent:
 
     def ready(self) -> Mapping[str, Any]:
         return self._client.ready()
+
+    def layer(self) -> Layer | None:
+        return self._client.layer()
 
     def answer(self, question: Question) -> Answer:
         try:

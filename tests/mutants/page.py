@@ -1,12 +1,14 @@
-"""docs/power.md: the measured power of the default suite, as tables."""
+"""docs/power.md: the measured power of the default suite, and how close honest implementations come, as tables."""
 
 from __future__ import annotations
 
+import json
 import math
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 
 from broken import MUTANTS
+from false_alarms import RECORD
 from honest import HONEST
 from measuring import Outcome
 from registry import CATALOGUE, CORE, DTYPES, METHODS, NO_MUTANT, Honest, Implementation, Mutant
@@ -26,6 +28,38 @@ down in that dtype may cost; they are killed in float32 and float64.
 """
 
 
+CONVENTIONS = """## Conventions
+
+For each value of each key that `--convention` takes, in each method that has it and in every dtype,
+`tests/mutants/corpus/by_convention.py` has an implementation that follows it. Judged by PyTorch's convention it is
+killed, judged by its own it passes, and PyTorch's fails there (`tests/mutants/test_by_convention.py`), but for these:
+statistics in a wider dtype than usual are no mistake, what rounds more on the way accepts what rounds less, and
+statistics in float64 do not show in a half precision. `cast_order` and `residual_sum` show in half precision alone.
+"""
+
+ALARMS = """## False alarms in random cases
+
+`python tests/mutants/false_alarms.py --record` draws random cases for honest implementations: the built-in backends,
+and with a convention the functions that follow it, judged by it. Worst β: the largest backward error of any output,
+in units of what is allowed; accused: results that are FAIL or LOOSE. PyTorch's own kernels are left out in half
+precision: they round intermediate results to it, and are rightly accused.
+"""
+
+KNOWN_ALARMS = """Why honest implementations are accused here:
+
+- PyTorch's own batch norm in float32: LOOSE in one case of 3,000, for it adds one element after the other.
+- `eps_placement=none`: the oracle's condition of a gradient is NaN, not infinite, where a variance is within reach of
+  roundoffs, or where a grad_y of 0 meets a constant set.
+- `variance=unbiased` in float64: with one element a set, RMS norm divides by infinity and gives 0; in double-double
+  that is NaN.
+- `stats_dtype=bfloat16` in float16: a result below the smallest number of float16 is not forgiven its rounding; and one
+  near the largest, or one that the inputs hardly decide, may overflow.
+- `statistics=instance` in batch norm: the bound of the running mean counts the elements of one set, not the samples
+  over which the means of sets are averaged.
+- `cast_order=cast_then_affine` in float16: x̂ itself may overflow, with running statistics that do not fit x.
+"""
+
+
 def render(outcomes: Sequence[Outcome]) -> str:
     """The page for ``outcomes`` of the whole corpus."""
     parts = (
@@ -35,6 +69,10 @@ def render(outcomes: Sequence[Outcome]) -> str:
         HIDDEN,
         "## Accused honest implementations\n",
         _rates(outcomes, Honest, "accused"),
+        CONVENTIONS,
+        ALARMS,
+        _alarms(),
+        KNOWN_ALARMS,
         "## Known survivors\n",
         _survivors(),
         "## What each fixture contributes\n",
@@ -74,6 +112,24 @@ def _rates(outcomes: Sequence[Outcome], kind: type[Implementation], word: str) -
 
     rows = ([method, *(cell(method, dtype) for dtype in DTYPES)] for method in METHODS)
     return _table([f"{word} / all", *DTYPES], rows)
+
+
+def _alarms() -> str:
+    rows = [
+        [
+            row["backend"],
+            row["methods"],
+            row["convention"] or "PyTorch's",
+            row["dtype"],
+            f"{row['cases']:,}",
+            f"{row['results']:,}",
+            "∞" if math.isinf(row["ratio"]) else f"{row['ratio']:.2g}",
+            str(row["accused"]),
+        ]
+        for row in json.loads(RECORD.read_text(encoding="utf-8"))
+    ]
+    head = ["backend", "methods", "convention", "dtype", "cases", "results", "worst β", "accused"]
+    return _table(head, rows)
 
 
 def _survivors() -> str:
