@@ -82,6 +82,8 @@ def plan(selection: Selection) -> Plan:
             try:
                 for planned in _cases(fixture, method, selection):
                     cases.setdefault(planned.case.id, planned)
+                    if method in fixture.expected_methods and planned.case.convention != PYTORCH:
+                        notes.append(_not_compared(planned))
             except NormcheckError as refusal:
                 if selection.fixtures and selection.methods:
                     raise
@@ -90,6 +92,14 @@ def plan(selection: Selection) -> Plan:
     if not cases:
         raise refusals[0] if refusals else NothingComparedError("the selection leaves nothing to compare")
     return Plan(cases=tuple(cases.values()), notes=tuple(dict.fromkeys(notes)))
+
+
+def _not_compared(planned: PlannedCase) -> str:
+    stated = " ".join(planned.case.convention.options)
+    return (
+        f"fixture {planned.fixture.argument}: its expected values of {planned.case.method} norm are by PyTorch's "
+        f"convention: not compared under {stated}"
+    )
 
 
 def _checked(selection: Selection) -> Selection:

@@ -204,6 +204,7 @@ class Measure:
         finite = np.isfinite(actual) & np.isfinite(value) & ~unsaid
         if not finite.all():
             settled = finite | unsaid | (actual == expected) | (np.isnan(actual) & np.isnan(expected))
+            settled |= self._overflown(some)
             if not settled.all():
                 self._misplaced(np.flatnonzero(~settled), value, locate)
             positions = np.flatnonzero(finite)
@@ -225,6 +226,17 @@ class Measure:
         figures.ulp = max(figures.ulp, int(ulp.max()))
         beta = self.scale.beta(difference, value, some.cond, some.cond2, some.forgiven)
         self._worst(beta, value, locate)
+
+    def _overflown(self, some: _Elements) -> NDArray[np.bool_]:
+        """What is infinite, and within the bound of a number that is written down as that."""
+        value, beyond = some.value, np.isinf(some.actual) & np.isfinite(some.value)
+        found = beyond & (np.signbit(some.actual) == np.signbit(value))
+        if found.any():
+            beta = self.scale.beta(
+                self.scale.short_of_infinity(value), value, some.cond, some.cond2, some.forgiven
+            )
+            found &= beta <= self.allowed
+        return found
 
     def _worst(self, beta: Array, value: Array, locate: Locate) -> None:
         figures, largest = self.figures, float(beta.max())
