@@ -34,7 +34,10 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
         "by-sample": {"weight": random.standard_normal((3, 5)), "bias": random.standard_normal((3, 5))},
         "bias-by-sample": {"weight": random.standard_normal(5), "bias": random.standard_normal((3, 5))},
         "residual": {"weight": random.standard_normal(5), "residual": residual},
-        "channels-by-sample": {"weight": random.standard_normal((3, 6)), "bias": random.standard_normal((3, 6))},
+        "channels-by-sample": {
+            "weight": random.standard_normal((3, 6)),
+            "bias": random.standard_normal((3, 6)),
+        },
     }
     for name, arrays in parts.items():
         wide = {each: array.astype(np.float32) for each, array in arrays.items()}
@@ -68,7 +71,9 @@ def test_running_statistics_of_half_precision_beside_parameters_of_each_sample(
     backend: str, mode: Mode, files: dict[str, str]
 ) -> None:
     """What is applied after the norm has it compute in float32, its statistics too."""
-    report = compare("batch", fixtures=[files["channels-by-sample"]], backend=backend, dtype="bfloat16", mode=mode)
+    report = compare(
+        "batch", fixtures=[files["channels-by-sample"]], backend=backend, dtype="bfloat16", mode=mode
+    )
     verdicts = {r.verdict for r in report.results}
     assert Verdict.ERROR not in verdicts
     if backend in DEFAULT:

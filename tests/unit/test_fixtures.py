@@ -470,6 +470,7 @@ def test_printed_values_belong_to_pytorchs_convention_and_a_files_own_to_that_of
             compared = applies or convention == PYTORCH
             assert compared == bool(stated)
             assert compared == (not found.notes)
-    assert f"not compared under {text}" in plan(
-        Selection(methods=[Method.LAYER], fixtures=["documents"], convention=parse([text]))
-    ).notes[0]
+    assert (
+        f"not compared under {text}"
+        in plan(Selection(methods=[Method.LAYER], fixtures=["documents"], convention=parse([text]))).notes[0]
+    )

@@ -223,7 +223,7 @@ def stream(tmp_path: Any) -> Callable[[int], Tasks]:
         gc.collect()
         sources = {name: Echo(name) for name in ("a", "b")}
         run = session._Session(
-            [source.spec for source in sources.values()], [], Options(), str(tmp_path), session.ignore
+            [source.spec for source in sources.values()], Options(), str(tmp_path), session.ignore
         )
         run.sources.update(sources)
         run._start_threads()

@@ -31,7 +31,7 @@ CASE = Case(
     method=Method.LAYER, params=Params(normalized_ndim=1), fixture="f", shape=(1, 3), dtype=DType.FLOAT32
 )
 READY = {"kind": "ready", "environment": {"version": "1"}}
-NOTHING: dict[str, Any] = {"problems": {}, "errors": {}, "absent": [], "changed": []}
+NOTHING: dict[str, Any] = {"problems": {}, "errors": {}, "unsupported": {}, "absent": [], "changed": []}
 OK = {
     "kind": "result",
     "number": 1,
