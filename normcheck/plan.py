@@ -119,6 +119,8 @@ class _Found:
         """Keep those that are not there yet, all or none."""
         for planned in list(cases):
             self.cases.setdefault(planned.case.id, planned)
+            if planned.case.method in planned.fixture.expected_methods and planned.case.convention != PYTORCH:
+                self.notes.append(_not_compared(planned))
 
     def refused(self, refusal: NormcheckError) -> None:
         """Say what has been left out."""
@@ -142,6 +144,14 @@ def _nothing(found: _Found, layers: Sequence[Layer]) -> NormcheckError:
             "be made for it: name a file with --fixture"
         )
     return NothingComparedError("the selection leaves nothing to compare")
+
+
+def _not_compared(planned: PlannedCase) -> str:
+    stated = " ".join(planned.case.convention.options)
+    return (
+        f"fixture {planned.fixture.argument}: its expected values of {planned.case.method} norm are by PyTorch's "
+        f"convention: not compared under {stated}"
+    )
 
 
 def _checked(selection: Selection) -> Selection:

@@ -152,7 +152,10 @@ class Canonical:
         if not any(after):
             return self._normalized(x, weight, bias, axis, others)
         within = None if after[0] or weight is None else adapter.wide(weight)
-        y, *state = self._normalized(adapter.wide(x), within, None, axis, others)
+        given = {name: others[name] for name in STATE if others.get(name) is not None}
+        wide = {**others, **{name: adapter.wide(old) for name, old in given.items()}}
+        y, *state = self._normalized(adapter.wide(x), within, None, axis, wide)
+        state = [adapter.cast(new, old) for new, old in zip(state, given.values())]
         if after[0]:
             y = y * adapter.along(adapter.wide(weight), y, axis, last)
         if after[1]:

@@ -77,7 +77,7 @@ class CastOrder(Value):
     """When a half precision result is rounded to its dtype."""
 
     AFFINE_THEN_CAST = "affine_then_cast", "once, after weight and bias"
-    CAST_THEN_AFFINE = "cast_then_affine", "x̂ first, then weight and bias are applied in that dtype"
+    CAST_THEN_AFFINE = "cast_then_affine", "x̂ first, then weight and bias are applied as they are stored"
 
 
 class Momentum(Value):

@@ -211,6 +211,7 @@ class Measure:
                 either = some.unsettled & ~np.isfinite(actual) & ~settled
                 figures.unsettled += int(np.count_nonzero(either))
                 settled |= either
+            settled |= self._overflown(some)
             if not settled.all():
                 self._misplaced(np.flatnonzero(~settled), value, locate)
             positions = np.flatnonzero(finite)
@@ -235,6 +236,17 @@ class Measure:
         if some.excused is not None:
             beta = self.scale.beta(difference - some.excused, value, some.cond, some.cond2, some.forgiven)
         figures.excused = max(figures.excused, float(beta.max()))
+
+    def _overflown(self, some: _Elements) -> NDArray[np.bool_]:
+        """What is infinite, and within the bound of a number that is written down as that."""
+        value, beyond = some.value, np.isinf(some.actual) & np.isfinite(some.value)
+        found = beyond & (np.signbit(some.actual) == np.signbit(value))
+        if found.any():
+            beta = self.scale.beta(
+                self.scale.short_of_infinity(value), value, some.cond, some.cond2, some.forgiven
+            )
+            found &= beta <= self.allowed
+        return found
 
     def _worst(self, beta: Array, value: Array, locate: Locate) -> None:
         figures, largest = self.figures, float(beta.max())

@@ -23,11 +23,23 @@ class Scale:
     half_unit: float = 0.0  # of the last printed decimal
 
     def rounding(self, value: Array, forgiven: Array | None = None) -> Array | float:
-        """ρ: how far the result may be from ``value`` for having been written down, and ``forgiven`` beyond that."""
+        """ρ: how far the result may be from ``value`` for having been written down, and ``forgiven`` beyond that.
+
+        Half the smallest number of a half precision is absolute: it is lost in whatever dtype the sums are.
+        """
         allowed: Array | float = self.half_unit
-        if self.dtype.output_roundoff > self.unit:
-            allowed = self.dtype.output_roundoff * np.abs(value) + 0.5 * self.dtype.smallest_subnormal
+        coarser = self.dtype.output_roundoff > self.unit
+        if coarser:
+            allowed = self.dtype.output_roundoff * np.abs(value)
+        if coarser or self.dtype.half:
+            allowed = allowed + 0.5 * self.dtype.smallest_subnormal
         return allowed if forgiven is None else allowed + forgiven
+
+    def short_of_infinity(self, value: Array) -> Array:
+        """How far ``value`` is from what is written down as an infinity of its sign; 0 beyond that."""
+        largest, unit = self.dtype.largest, self.dtype.output_roundoff
+        half_spacing = largest * (0.5 * unit / (1.0 - unit))
+        return np.maximum((largest - np.abs(value)) + half_spacing, 0.0)
 
     def beta(
         self, difference: Array, value: Array, cond: Array, cond2: Array, forgiven: Array | None = None

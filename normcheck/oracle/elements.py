@@ -61,8 +61,8 @@ class Over(Protocol):
 class Standardized:
     """x̂ of some elements of statistic sets, its magnitude and its condition numbers: arrays of shape (sets, m).
 
-    ``unknown`` (sets, 1), infinite where x̂ has no value that can be decided and else 0, belongs to the condition of
-    whatever is made of x̂; None: it has one everywhere.
+    ``unknown`` (sets, 1) or (sets, m), infinite where x̂ has no value that can be decided and else 0, belongs to the
+    condition of whatever is made of x̂; None: it has one everywhere.
     """
 
     x_hat: Real

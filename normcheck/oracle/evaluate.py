@@ -87,7 +87,12 @@ class Oracle:
         self.weight = Weight(inputs, convention.weight, precise=precise)
         given = None if convention.bias is Bias.IGNORED else inputs.bias
         self.bias = inputs.broadcast(given, 0.0)
-        self._cast = Cast.of(inputs, convention, bias=given is not None)
+        self._cast = Cast.of(
+            inputs,
+            convention,
+            bias=given is not None,
+            roundoffs=probable_roundoffs(self.n) * stats.output_roundoff,
+        )
         self._state: Mapping[Output, Running] = {}
         self._plain: Oracle | None = None
         self._prepared: Mapping[tuple[int, int], Evaluated] = {}
@@ -136,7 +141,8 @@ class Oracle:
             incoming = batch = None
             if self._running:
                 mean, var = (self._state[o].for_sets(block.start, block.stop) for o in STATE)
-                statistics = Given.of(mean, var, self.rule, tiny=self.stats.tiny)
+                roundoffs = probable_roundoffs(self.terms(Output.RUNNING_VAR)) * self.stats.output_roundoff
+                statistics = Given.of(mean, var, self.rule, tiny=self.stats.tiny, roundoffs=roundoffs)
                 piece: Callable[[Tile], Piece] = self._piece
             else:
                 pieces = self._pieces(block, each)
@@ -155,7 +161,9 @@ class Oracle:
         def part(tile: Tile) -> Part:
             with np.errstate(all="ignore"):
                 x = statistics.standardize(piece(tile))
-                found = self._part(tile, statistics, incoming, x, alone=alone and x.unknown is None)
+                within = alone and x.unknown is None
+                x = x if self._cast is None else self._cast.rounded(x)
+                found = self._part(tile, statistics, incoming, x, alone=within)
                 return found if plain is None else found.poisoned_by(plain.part(tile))
 
         return Evaluated(block=block, part=part, moments=batch, plain=plain)
@@ -193,8 +201,9 @@ class Oracle:
 
     def terms(self, output: Output) -> int:
         """The largest count of elements summed for ``output``."""
-        if output.is_state:
-            return self.partition.buckets[0].n
+        if output.is_state:  # of all samples: what instance norm takes of each is averaged
+            assert self.inputs.running_mean is not None  # noqa: S101 (it has been updated)
+            return self.inputs.x.size // self.inputs.running_mean.size
         if output is Output.SUM:
             return 1
         if output.is_elementwise:
@@ -255,7 +264,8 @@ class Oracle:
         return Part(tile=tile, truths=truths, summands=added)
 
     def _h(self, tile: Tile) -> H:
-        return h_of(self.inputs, self.weight, tile, precise=self.precise)
+        h = h_of(self.inputs, self.weight, tile, precise=self.precise)
+        return h if self._cast is None else replace(h, unknown=self._cast.beyond(h.magnitude))
 
     def _y(self, tile: Tile, x: Standardized) -> Truth:
         weight = self.weight.at(tile)
@@ -264,8 +274,9 @@ class Oracle:
         cond = magnitude * (x.e + x.magnitude) + np.abs(bias)
         if weight.stored is not None:
             cond = cond + np.abs(weight.stored) * x.magnitude
-        if x.unknown is not None:
-            cond = cond + x.unknown
+        unknown = x.unknown if self._cast is None else self._cast.unknown_in_y(x, magnitude)
+        if unknown is not None:
+            cond = cond + unknown
         scaled = x.x_hat * weight.value
         forgiven = None if self._cast is None else self._cast.of_y(high(scaled), magnitude)
         value = overflown(scaled + bias, high(x.x_hat) * high(weight.value) + bias)
@@ -307,8 +318,9 @@ class Oracle:
             return summand(tile, axes, DoubleDouble(g) if self.precise else g, size)
         forgiven = None if self._cast is None else self._cast.of_product(size, x)
         cond = size * (x.e + x.magnitude)
-        if x.unknown is not None:
-            cond = cond + x.unknown
+        unknown = x.unknown if self._cast is None else self._cast.unknown_in_product(size, x)
+        if unknown is not None:
+            cond = cond + unknown
         return summand(tile, axes, x.x_hat * g, cond, size * x.e2, forgiven)
 
     def _of_state(self, state: Running) -> Truth:

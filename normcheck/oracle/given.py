@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from normcheck.conventions.catalogue import EpsPlacement
 from normcheck.oracle.elements import Piece, Standardized
-from normcheck.oracle.reals import Array, Real, high, overflown
+from normcheck.oracle.reals import Array, Real, high, overflown, where
 from normcheck.oracle.rule import Rule
 
 
@@ -43,30 +43,47 @@ class Running:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Given:
-    """Running statistics in the place of the sets' own, as in eval mode; their uncertainty is passed on."""
+    """Running statistics in the place of the sets' own, as in eval mode; their uncertainty is passed on.
+
+    ``unknown`` marks the sets of which x̂ has no condition; None: none.
+    """
 
     mean: Running
     inverse_root: Real
     tiny: float
     p: Array
     s: Array
+    unknown: NDArray[np.bool_] | None
 
     @classmethod
-    def of(cls, mean: Running, var: Running, rule: Rule, *, tiny: float) -> Given:
-        """The statistics, one for each set."""
+    def of(cls, mean: Running, var: Running, rule: Rule, *, tiny: float, roundoffs: float) -> Given:
+        """The statistics, one for each set; the variance may be off by so many ``roundoffs``."""
         nothing = np.zeros(high(var.value).shape, dtype=np.int_)
+        lost = roundoffs * var.cond + roundoffs**2 * var.cond2
+        unknown = rule.unknown_given(high(var.value), lost)
         root = rule.inverse_root(var.value, nothing)
         if rule.placement is EpsPlacement.INSIDE_SQRT:
             total_var = high(var.value + rule.eps)
             gain, gain2 = var.cond / total_var, var.cond2 / total_var
             first, second = 0.5 * gain, 0.5 * gain2 + 0.375 * np.square(gain)
         else:
-            a, b = rule.slopes(high(var.value), high(root), nothing)
+            a, b = rule.slopes(high(var.value), high(root), lost, nothing)
             first, second = a * var.cond, a * var.cond2 + b * np.square(var.cond)
-        return cls(mean=mean, inverse_root=root, tiny=tiny, p=first, s=second)
+        if unknown.any():
+            zeros = np.zeros(unknown.shape)
+            root = where(~unknown, root, zeros)
+            first, second = np.where(unknown, zeros, first), np.where(unknown, zeros, second)
+        return cls(
+            mean=mean,
+            inverse_root=root,
+            tiny=tiny,
+            p=first,
+            s=second,
+            unknown=unknown if unknown.any() else None,
+        )
 
     def standardize(self, piece: Piece) -> Standardized:
-        """x̂ of elements of the sets."""
+        """x̂ of elements of the sets; 0 where it is unknown."""
         deviation = piece.real - self.mean.value
         r, distance = high(self.inverse_root), np.abs(high(deviation))
         e = piece.size + self.tiny + self.mean.cond  # of the deviation
@@ -76,4 +93,5 @@ class Given:
             magnitude=np.abs(high(x_hat)),
             e=r * (e + distance * self.p),
             e2=r * (self.mean.cond2 + e * self.p + distance * self.s),
+            unknown=None if self.unknown is None else np.where(self.unknown, np.inf, 0.0),
         )

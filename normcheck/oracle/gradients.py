@@ -30,18 +30,22 @@ from normcheck.oracle.statistics import Own
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class H:
-    """The incoming gradient times the weight, of elements of sets; its magnitude, and ``size``, which is D/2."""
+    """The incoming gradient times the weight, of elements of sets; its magnitude, and ``size``, which is D/2.
+
+    ``unknown``, infinite where h has no value that can be decided and else 0, makes grad_x of its set so; None: it has.
+    """
 
     value: Real
     magnitude: Array
     size: Array
+    unknown: Array | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Incoming:
     """The means over each statistic set of what comes in, arrays of shape (sets, 1).
 
-    M(h), M(h·x̂), M(D/2), M(D/2·x̂) and M(|h|·e).
+    M(h), M(h·x̂), M(D/2), M(D/2·x̂) and M(|h|·e); ``unknown`` of any h.
     """
 
     mean: Real
@@ -49,14 +53,22 @@ class Incoming:
     magnitude: Array
     cross: Array
     spread: Array
+    unknown: Array | None
 
     @classmethod
     def of(cls, parts: Iterable[tuple[Real, ...]], n: int) -> Incoming:
         """The means over sets of ``n`` elements, from the :func:`addends` of their pieces."""
         columns = [list(column) for column in zip(*parts, strict=True)]
         mean, product, *others = (sum_of(column) / float(n) for column in columns)
-        magnitude, cross, spread = map(high, others)
-        return cls(mean=mean, product=product, magnitude=magnitude, cross=cross, spread=spread)
+        magnitude, cross, spread, *unknown = map(high, others)
+        return cls(
+            mean=mean,
+            product=product,
+            magnitude=magnitude,
+            cross=cross,
+            spread=spread,
+            unknown=unknown[0] if unknown else None,
+        )
 
 
 def addends(x: Standardized, h: H) -> tuple[Real, ...]:
@@ -67,6 +79,7 @@ def addends(x: Standardized, h: H) -> tuple[Real, ...]:
         total(h.size),
         total(h.size * x.magnitude),
         total(h.magnitude * x.e),
+        *(() if h.unknown is None else (total(h.unknown),)),
     )
 
 
@@ -108,6 +121,8 @@ def through_own(own: Own, incoming: Incoming, x: Standardized, h: H) -> tuple[Re
     if own.undecided is not None:
         grad_x = where(~own.undecided | np.isfinite(high(grad_x)), grad_x, np.zeros(()))
         cond = np.where(own.undecided, np.inf, cond)
+    if incoming.unknown is not None:
+        cond = cond + incoming.unknown
     return grad_x, cond, cond2
 
 
@@ -121,4 +136,8 @@ def through_given(given: Given, h: H) -> tuple[Real, Array, Array]:
     magnitude = np.abs(high(grad_x))
     stored = h.size - h.magnitude  # ½|g·w| where the weight is 1 + w
     cond = magnitude * (2.0 + given.p) + np.abs(high(given.inverse_root)) * 2.0 * stored
+    if given.unknown is not None:
+        cond = np.where(given.unknown, np.inf, cond)
+    if h.unknown is not None:
+        cond = cond + h.unknown
     return grad_x, cond, magnitude * (1.0 + 2.0 * given.p + given.s)

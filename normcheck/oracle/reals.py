@@ -25,6 +25,11 @@ def low(a: Real) -> Array | None:
     return a.lo if isinstance(a, DoubleDouble) else None
 
 
+def like(a: Real, value: Array) -> Real:
+    """``value``, exact, in the precision of ``a``."""
+    return DoubleDouble(value) if isinstance(a, DoubleDouble) else value
+
+
 def ldexp(a: Real, exponent: NDArray[np.int_]) -> Real:
     """a·2**exponent: exact unless the result leaves the range of float64."""
     return a.ldexp(exponent) if isinstance(a, DoubleDouble) else np.ldexp(a, exponent)

@@ -26,8 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from normcheck.conventions.catalogue import Convention, EpsPlacement, Variance
-from normcheck.oracle.double_double import DoubleDouble
-from normcheck.oracle.reals import Array, Real, high, where
+from normcheck.oracle.reals import Array, Real, high, like, where
 
 LEAST_EPS = 2.0**-900  # below any variance that is not 0, and its inverse root is in range
 
@@ -72,8 +71,8 @@ class Rule:
         """V, from the mean of squares."""
         if self.variance is Variance.BIASED:
             return biased
-        if n == 1:
-            return biased * np.full((1, 1), np.inf)
+        if n == 1:  # infinite, which error-free transformations make NaN
+            return like(biased, high(biased) * np.inf)
         return biased * float(n) / float(n - 1)
 
     def inverse_root(self, v: Real, exponent: NDArray[np.int_]) -> Real:
@@ -89,7 +88,7 @@ class Rule:
         """κ, of shape (sets, 1); None where it is 1."""
         if self.plain:
             return None
-        correction = self.corrected(_ones_like(v), n)
+        correction = self.corrected(like(v, np.ones_like(high(v))), n)
         if self.placement is EpsPlacement.OUTSIDE_SQRT:
             return correction / (r * v**0.5)
         if self.placement is EpsPlacement.MAX:
@@ -117,8 +116,18 @@ class Rule:
         """True if nothing is added to the variance, so that x̂ of a constant set has no value."""
         return not self.eps or self.placement is EpsPlacement.NONE
 
-    def slopes(self, v: Array, r: Array, exponent: NDArray[np.int_]) -> tuple[Array, Array]:
-        """A and b: how r moves with v, relative to itself."""
+    def unknown_given(self, v: Array, lost: Array) -> NDArray[np.bool_]:
+        """The sets whose x̂ has no condition, by a variance that is given, within ``lost`` of what it might be.
+
+        One of 0 that is given stays 0, and beside an eps that has an inverse root.
+        """
+        if self.without_eps:
+            return np.asarray(v <= lost)
+        outside = self.placement is EpsPlacement.OUTSIDE_SQRT
+        return np.asarray((v <= lost) & (lost > 0)) if outside else np.zeros(v.shape, bool)
+
+    def slopes(self, v: Array, r: Array, lost: Array, exponent: NDArray[np.int_]) -> tuple[Array, Array]:
+        """A and b: how r moves at most, relative to itself, with v and what is within ``lost`` of it."""
         eps = self.scaled_eps(exponent)
         if self.placement is EpsPlacement.OUTSIDE_SQRT:
             root = np.sqrt(v)
@@ -126,8 +135,8 @@ class Rule:
             a, b = 0.5 * r / root, 0.125 * r / (v * root) + 0.25 * r * r / v
             return np.where(still, 0.0, a), np.where(still, 0.0, b)
         if self.placement is EpsPlacement.MAX:
-            moves = v > eps
-            return np.where(moves, 0.5 / v, 0.0), np.where(moves, 0.375 / np.square(v), 0.0)
+            moves, most = v + lost > eps, np.maximum(v, eps)
+            return np.where(moves, 0.5 / most, 0.0), np.where(moves, 0.375 / np.square(most), 0.0)
         return 0.5 / (v + eps), 0.375 / np.square(v + eps)
 
     def scaled_eps(self, exponent: NDArray[np.int_]) -> Array:
@@ -140,8 +149,3 @@ class Rule:
         """Eps beside the root of the variance."""
         scaled: Array = np.maximum(np.ldexp(self.eps, -exponent), np.sqrt(LEAST_EPS) if self.eps else 0.0)
         return scaled
-
-
-def _ones_like(a: Real) -> Real:
-    ones = np.ones_like(high(a))
-    return DoubleDouble(ones) if isinstance(a, DoubleDouble) else ones

@@ -108,8 +108,8 @@ def own_statistics(
     unknown = undecided if rule.without_eps else None
     if unknown is not None:
         inverse_root = where(~unknown, inverse_root, np.zeros(()))
-    infinite = np.isinf(high(magnitudes2))
-    if not rule.centered and infinite.any():  # one x is infinite: the others become 0
+    infinite = np.isinf(high(magnitudes2)) | np.isinf(high(v))
+    if not rule.centered and infinite.any():  # one x is infinite, or n - 1 is 0: the others become 0
         inverse_root = where(~infinite, inverse_root, np.zeros(()))
     r = high(inverse_root)
     if rule.centered and unknown is None:

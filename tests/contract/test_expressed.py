@@ -9,8 +9,8 @@ import pytest
 from driver import compare, wrong
 from support import in_one_place, require_backend
 
-from normcheck.backends import BUILTIN
-from normcheck.case import Output
+from normcheck.backends import BUILTIN, DEFAULT
+from normcheck.case import Mode, Output
 from normcheck.verdict import Verdict
 
 pytestmark = pytest.mark.usefixtures("kept_workers")
@@ -34,6 +34,10 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
         "by-sample": {"weight": random.standard_normal((3, 5)), "bias": random.standard_normal((3, 5))},
         "bias-by-sample": {"weight": random.standard_normal(5), "bias": random.standard_normal((3, 5))},
         "residual": {"weight": random.standard_normal(5), "residual": residual},
+        "channels-by-sample": {
+            "weight": random.standard_normal((3, 6)),
+            "bias": random.standard_normal((3, 6)),
+        },
     }
     for name, arrays in parts.items():
         wide = {each: array.astype(np.float32) for each, array in arrays.items()}
@@ -60,6 +64,20 @@ def test_parameters_of_each_sample_and_a_residual(
     backend: str, method: str, name: str, files: dict[str, str]
 ) -> None:
     judged(backend, method, [str(Path(files[name]))], normalized_ndim=1)
+
+
+@pytest.mark.parametrize("mode", Mode)
+def test_running_statistics_of_half_precision_beside_parameters_of_each_sample(
+    backend: str, mode: Mode, files: dict[str, str]
+) -> None:
+    """What is applied after the norm has it compute in float32, its statistics too."""
+    report = compare(
+        "batch", fixtures=[files["channels-by-sample"]], backend=backend, dtype="bfloat16", mode=mode
+    )
+    verdicts = {r.verdict for r in report.results}
+    assert Verdict.ERROR not in verdicts
+    if backend in DEFAULT:
+        assert {Verdict.PASS} == verdicts
 
 
 @pytest.mark.parametrize("convention", ["weight=1+w", "weight=ignored", "bias=ignored"])

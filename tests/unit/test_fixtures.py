@@ -18,11 +18,13 @@ from safetensors.numpy import save_file
 
 from normcheck import fixtures
 from normcheck.case import Case, Method, Output
+from normcheck.conventions.catalogue import PYTORCH, parse
 from normcheck.dtype import DType
 from normcheck.errors import ExitCode, FixtureError, UnknownNameError
 from normcheck.fixtures import Fixture
 from normcheck.methods import definition
 from normcheck.parameters import Params
+from normcheck.plan import Selection, plan
 
 X = np.arange(6.0).reshape(2, 3)
 BUILT_IN = sorted(path.stem for path in fixtures.directory().glob("*.json"))
@@ -452,3 +454,23 @@ def test_values_in_quotes_are_printed_to_as_many_decimals_as_the_longest_has(
     path = json_of(tmp_path, x=[[1.0, 2.0]], **{"expected.y": [printed]})
     (stated,) = load(path).arrays().expected
     assert (decimals, [[float(text) for text in printed]]) == (stated.decimals, stated.values.tolist())
+
+
+@pytest.mark.parametrize("text", ["variance=unbiased", "eps_placement=outside_sqrt", "bias=ignored"])
+def test_printed_values_belong_to_pytorchs_convention_and_a_files_own_to_that_of_the_run(
+    tmp_path: Path, text: str
+) -> None:
+    """What is not compared is said."""
+    path = json_of(tmp_path, x=X.tolist(), **{"expected.y": X.tolist()})
+    for fixture, applies in (("documents", False), (str(path), True)):
+        for convention in (PYTORCH, parse([text])):
+            found = plan(Selection(methods=[Method.LAYER], fixtures=[fixture], convention=convention))
+            (planned,) = found.cases
+            stated = [e for e in planned.fixture.arrays().expected if e.applies_to(planned.case)]
+            compared = applies or convention == PYTORCH
+            assert compared == bool(stated)
+            assert compared == (not found.notes)
+    assert (
+        f"not compared under {text}"
+        in plan(Selection(methods=[Method.LAYER], fixtures=["documents"], convention=parse([text]))).notes[0]
+    )

@@ -131,6 +131,65 @@ def test_a_running_variance_of_0_that_is_given_can_be_decided(placement: EpsPlac
         assert np.isfinite(truth.cond2).all(), output
 
 
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("convention", ["eps_placement=none", "eps_placement=outside_sqrt"])
+def test_a_trained_variance_within_reach_of_roundoffs_leaves_nothing_to_say(
+    convention: str, dtype: DType
+) -> None:
+    """Of the first channel alone; implementations have 0 there, or what roundoffs make of it."""
+    x = np.stack([np.full(6, 0.1), bell(1, 6)], axis=1)
+    of = layer(
+        x,
+        Method.BATCH,
+        dtype,
+        mode=Mode.EVAL,
+        steps=2,
+        momentum=1.0,
+        eps=1e-12,
+        convention=parse([convention]),
+    )
+    truth = of.oracle()
+    for output in (Output.Y, Output.GRAD_X):
+        assert [True, False] == truth[output].undecided.all(axis=0).tolist(), output
+        assert not truth[output].undecided[:, 1].any()
+    assert [True, False] == truth[Output.GRAD_WEIGHT].undecided.tolist()
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_a_running_variance_of_0_that_is_given_leaves_nothing_to_say_without_eps(dtype: DType) -> None:
+    of = layer(bell(1, 6).reshape(2, 3), Method.BATCH, dtype, mode=Mode.EVAL, eps=0.0)
+    of.inputs.running_var[0] = 0
+    for output in (Output.Y, Output.GRAD_X):
+        truth = of.oracle()[output]
+        assert [[True, False, False]] * 2 == truth.undecided.tolist(), output
+
+
+def test_a_trained_variance_within_reach_of_eps_may_be_on_its_other_side() -> None:
+    """Below eps r does not move, above it does: the condition is that of either."""
+    x, eps = rows([1.0, 3.0], [-1.0, -3.0]), 9.0 * (1 + 2.0**-24)
+    conds = []
+    for near in (eps, 9.0 * 1.1):
+        of = layer(
+            x,
+            Method.BATCH,
+            DType.FLOAT32,
+            mode=Mode.EVAL,
+            steps=1,
+            momentum=1.0,
+            eps=near,
+            convention=parse(["eps_placement=max", "running_var=biased"]),
+        )
+        conds.append(of.oracle()[Output.GRAD_X].cond[0, 1])
+    assert conds[0] > 1.2 * conds[1]
+
+
+def test_a_gradient_of_0_does_not_settle_what_cannot_be_decided() -> None:
+    x = rows(ORDINARY[0], CONSTANT)
+    of = layer(x, Method.LAYER, DType.FLOAT32, convention=parse(["eps_placement=none"]))
+    of.inputs.grad_y[1, 0] = 0
+    assert of.oracle()[Output.GRAD_WEIGHT].undecided.all()
+
+
 def judged(x: np.ndarray, actual: np.ndarray, **case: Any) -> Judgement:
     """Batch norm in eval mode, or with ``case`` something else, of an x in float32."""
     x = np.float32(x)

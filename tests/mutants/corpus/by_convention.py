@@ -89,7 +89,9 @@ class ByConvention(Normalization):
         x_hat = self.in_training(received, call) if call.training else self.in_inference(received, call)
         w, b = (call.along(p) for p in self.used(weight, bias, held))
         if self.convention.cast_order is CastOrder.CAST_THEN_AFFINE:
-            x_hat, w, b = (None if each is None else cast(each, x.dtype) for each in (x_hat, w, b))
+            x_hat = cast(x_hat, x.dtype)  # parameters of float32 promote it, as in LlamaRMSNorm
+            pairs = ((w, weight), (b, bias))
+            w, b = (None if each is None else cast(each, stored.dtype) for each, stored in pairs)
         y = cast(affine(x_hat, w, b), x.dtype)
         more = () if residual is None else (total,)
         state = self.state(received, call) if call.method == "batch" else ()
