@@ -240,7 +240,7 @@ class Measure:
     def _overflown(self, some: _Elements) -> NDArray[np.bool_]:
         """What is infinite, and within the bound of a number that is written down as that."""
         value, beyond = some.value, np.isinf(some.actual) & np.isfinite(some.value)
-        found = beyond & (np.signbit(some.actual) == np.signbit(value))
+        found: NDArray[np.bool_] = beyond & (np.signbit(some.actual) == np.signbit(value))
         if found.any():
             beta = self.scale.beta(
                 self.scale.short_of_infinity(value), value, some.cond, some.cond2, some.forgiven

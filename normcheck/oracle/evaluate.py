@@ -188,7 +188,8 @@ class Oracle:
             found = {
                 output: self._made(
                     gathered.value,
-                    *self._within_range(gathered.cond, gathered.cond2),
+                    gathered.cond,
+                    gathered.cond2,
                     self.terms(output),
                     gathered.forgiven,
                 )
@@ -275,12 +276,10 @@ class Oracle:
         if weight.stored is not None:
             cond = cond + np.abs(weight.stored) * x.magnitude
         unknown = x.unknown if self._cast is None else self._cast.unknown_in_y(x, magnitude)
-        if unknown is not None:
-            cond = cond + unknown
         scaled = x.x_hat * weight.value
         forgiven = None if self._cast is None else self._cast.of_y(high(scaled), magnitude)
         value = overflown(scaled + bias, high(x.x_hat) * high(weight.value) + bias)
-        return self._made(value, *self._within_range(cond, magnitude * x.e2), self.n, forgiven)
+        return self._made(value, *self._known(cond, magnitude * x.e2, unknown), self.n, forgiven)
 
     def _alone(self, tile: Tile, y: Truth) -> Truth:
         """Y of elements that are sets by themselves: x̂ is 0 whatever x is, so no other x explains an error.
@@ -298,18 +297,23 @@ class Oracle:
         h = self._h(tile)
         if isinstance(statistics, Given):
             forgiven = None if self._cast is None else self._cast.of_grad_x_given(statistics, h)
-            value, cond, cond2 = through_given(statistics, h)
-            return self._made(value, *self._within_range(cond, cond2), self.n, forgiven)
+            value, cond, cond2, unknown = through_given(statistics, h)
+            return self._made(value, *self._known(cond, cond2, unknown), self.n, forgiven)
         assert incoming is not None  # noqa: S101 (computed where grad_x is an output)
         forgiven = None if self._cast is None else self._cast.of_grad_x(statistics, incoming, x, h)
         return self._made(*through_own(statistics, incoming, x, h), self.n, forgiven)
 
-    def _within_range(self, cond: Array, cond2: Array) -> tuple[Array, Array]:
-        """Conditions that leave the range of float64, as those of the largest x do, are not infinite.
+    def _known(
+        self, cond: Array, cond2: Array, unknown: Array | None = None, terms: int = 1
+    ) -> tuple[Array, Array]:
+        """Conditions, infinite where there is no value that can be decided, which ``unknown`` says, and nowhere else.
 
-        That would say that nothing can be decided. With the sets' own statistics they are not as large as x.
+        Those of the largest x, or of as many ``terms``, leave the range of float64 where statistics are given; with the
+        sets' own they are not as large as x.
         """
-        return (np.minimum(cond, LARGEST), np.minimum(cond2, LARGEST)) if self._running else (cond, cond2)
+        if self._running:
+            cond, cond2 = (np.minimum(each, LARGEST / terms) for each in (cond, cond2))
+        return (cond if unknown is None else cond + unknown), cond2
 
     def _summand(self, output: Output, tile: Tile, x: Standardized) -> Summand:
         g = self.inputs.grad_y_of(tile)
@@ -319,9 +323,8 @@ class Oracle:
         forgiven = None if self._cast is None else self._cast.of_product(size, x)
         cond = size * (x.e + x.magnitude)
         unknown = x.unknown if self._cast is None else self._cast.unknown_in_product(size, x)
-        if unknown is not None:
-            cond = cond + unknown
-        return summand(tile, axes, x.x_hat * g, cond, size * x.e2, forgiven)
+        cond, cond2 = self._known(cond, size * x.e2, unknown, self.terms(output))
+        return summand(tile, axes, x.x_hat * g, cond, cond2, forgiven)
 
     def _of_state(self, state: Running) -> Truth:
         value = reshaped(state.value, (-1,))

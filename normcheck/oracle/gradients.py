@@ -130,14 +130,13 @@ def _scaled(a: Real, kappa: Real | None) -> Real:
     return a if kappa is None else a * kappa
 
 
-def through_given(given: Given, h: H) -> tuple[Real, Array, Array]:
-    """grad_x with running statistics, which do not depend on x."""
+def through_given(given: Given, h: H) -> tuple[Real, Array, Array, Array | None]:
+    """grad_x with running statistics, which do not depend on x, its condition numbers, and where it is unknown."""
     grad_x = h.value * given.inverse_root
     magnitude = np.abs(high(grad_x))
     stored = h.size - h.magnitude  # ½|g·w| where the weight is 1 + w
     cond = magnitude * (2.0 + given.p) + np.abs(high(given.inverse_root)) * 2.0 * stored
+    unknown = h.unknown
     if given.unknown is not None:
-        cond = np.where(given.unknown, np.inf, cond)
-    if h.unknown is not None:
-        cond = cond + h.unknown
-    return grad_x, cond, magnitude * (1.0 + 2.0 * given.p + given.s)
+        unknown = np.where(given.unknown, np.inf, 0.0 if unknown is None else unknown)
+    return grad_x, cond, magnitude * (1.0 + 2.0 * given.p + given.s), unknown

@@ -167,7 +167,7 @@ class Recorder:
     most = 0
 
     def __init__(self, number: int, nbytes: int) -> None:
-        self.number = number
+        self.number, self.once = number, False
         x = np.zeros((1, nbytes), np.uint8)
         case = Case(
             method=Method.LAYER, params=Params(), fixture=f"f{number}", shape=x.shape, dtype=DType.FLOAT32
