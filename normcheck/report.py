@@ -162,6 +162,7 @@ class Report:
     arguments: Mapping[str, str] = field(default_factory=dict)  # of --backend, by the backend's name
     fixtures: Mapping[str, str] = field(default_factory=dict)  # arguments of --fixture, by the fixture's name
     max_backward_error: float | None = None  # what replaced the derived bound
+    ledger: str | None = field(default=None, metadata=ABSENT_BY_DEFAULT)  # the file of known deviations
     stale: tuple[str, ...] = field(default=(), metadata=ABSENT_BY_DEFAULT)  # what is wrong with the ledger
 
     def by_oracle(self) -> tuple[Comparison, ...]:
@@ -176,6 +177,11 @@ class Report:
     def unexpected(self) -> Counter[Verdict]:
         """The number of comparisons by verdict, without those that the ledger knows of."""
         return Counter(result.verdict for result in self.results if result.known is None)
+
+    @property
+    def all_known(self) -> bool:
+        """True where the run passes, but not all of its results do: the ledger knows of the others."""
+        return self.verdict is Verdict.PASS and any(result.known is not None for result in self.results)
 
     def undecided(self) -> frozenset[tuple[str, ...]]:
         """Each backend, method, dtype, output and law that is INCONCLUSIVE wherever it occurs in the run."""

@@ -64,15 +64,14 @@ def command(**options: Any) -> int:
 
 
 def _compare(*, backends: tuple[str, ...], config: str | None, no_config: bool, **options: Any) -> Report:
-    from normcheck import ledger
     from normcheck.cli.progress import progress_line
+    from normcheck.ledger import read as ledger
     from normcheck.options import Options
     from normcheck.run.session import run
 
     names = ("timeout", "max_backward_error", "strict", "laws", "device")
     how = Options(**{name: options.pop(name) for name in names})
-    path = None if no_config else ledger.find(Path.cwd()) if config is None else Path(config)
-    known = () if path is None else ledger.read(path)
+    known = ledger.NO_LEDGER if no_config else ledger.find() if config is None else ledger.read(Path(config))
     with progress_line() as on_progress:
         return run(selection(**options), backends, how, on_progress, known)
 
