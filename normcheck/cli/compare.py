@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 from typing import Any
 
 import click
 
 from normcheck.cli._selection import device_option, selection, selection_options, timeout_option
-from normcheck.cli._types import OneOf, console, write_atomically
+from normcheck.cli._types import OneOf
+from normcheck.cli.output import OutputError, check_file, console, say, standard_output, write_file
+from normcheck.errors import ExitCode
+from normcheck.printable import printable
 from normcheck.report import Report
-from normcheck.reports import FORMATS
+from normcheck.reports import FORMATS, render
 
 
 @click.command(name="compare")
@@ -44,7 +48,10 @@ from normcheck.reports import FORMATS
     "--format", "format_name", type=OneOf("format", FORMATS), default="table", help="Default: table."
 )
 @click.option(
-    "--output", type=click.Path(dir_okay=False), metavar="FILE", help="Write to FILE instead of stdout."
+    "--output",
+    type=click.Path(dir_okay=False, readable=False),
+    metavar="FILE",
+    help="Write to FILE instead of stdout.",
 )
 def command(**options: Any) -> int:
     """Run the methods on the backends, compare every result with the oracle, and say which are right.
@@ -56,11 +63,12 @@ def command(**options: Any) -> int:
     normcheck compare --method group --fixture documents --groups '0,1|2'
     normcheck compare --method layer --fixture x.npy --backend torch --backend mine=torch:norm.py:layer_norm
     """
-    report = _compare(
-        **{name: value for name, value in options.items() if name not in ("format_name", "output")}
-    )
-    _write(report, options["format_name"], options["output"])
-    return report.exit_code
+    format_name, output = options.pop("format_name"), options.pop("output")
+    if output is not None:
+        check_file(output)
+    report = _compare(**options)
+    delivered = _delivered(report, format_name, output)
+    return report.exit_code or (ExitCode.OK if delivered else ExitCode.BAD_INPUT)
 
 
 def _compare(*, backends: tuple[str, ...], config: str | None, no_config: bool, **options: Any) -> Report:
@@ -76,16 +84,28 @@ def _compare(*, backends: tuple[str, ...], config: str | None, no_config: bool, 
         return run(selection(**options), backends, how, on_progress, known)
 
 
-def _write(report: Report, format_name: str, output: str | None) -> None:
-    if output is None and format_name == "table":
-        from normcheck.reports.table import show
+def _delivered(report: Report, format_name: str, output: str | None) -> bool:
+    """Write the report where it is wanted; False, and a line that says why, where it did not get there."""
+    try:
+        if output is not None:
+            write_file(output, render(report, format_name))
+        else:
+            _show(report, format_name)
+    except OutputError as error:
+        instead = "" if output is None else "; the report goes to standard output"
+        say(f"normcheck: {printable(str(error))}{instead}")
+        if output is not None:
+            with contextlib.suppress(OutputError):
+                _show(report, format_name)
+        return False
+    return True
 
-        show(report, console())
-        return
-    from normcheck.reports import render
 
-    text = render(report, format_name)
-    if output is None:
-        click.echo(text, nl=False)
-    else:
-        write_atomically(output, text)
+def _show(report: Report, format_name: str) -> None:
+    with standard_output():
+        if format_name == "table":
+            from normcheck.reports.table import show
+
+            show(report, console())
+        else:
+            click.echo(render(report, format_name), nl=False)
