@@ -181,7 +181,10 @@ class Report:
     @property
     def all_known(self) -> bool:
         """True where the run passes, but not all of its results do: the ledger knows of the others."""
-        return self.verdict is Verdict.PASS and any(result.known is not None for result in self.results)
+        return self.verdict is Verdict.PASS and self._any_known()
+
+    def _any_known(self) -> bool:
+        return any(result.known is not None for result in self.results)
 
     def undecided(self) -> frozenset[tuple[str, ...]]:
         """Each backend, method, dtype, output and law that is INCONCLUSIVE wherever it occurs in the run."""
@@ -191,6 +194,20 @@ class Report:
                 key = _kind(result)
                 decided[key] = decided.get(key, False) or result.verdict is not Verdict.INCONCLUSIVE
         return frozenset(key for key, any_decided in decided.items() if not any_decided)
+
+    def failures(self) -> tuple[Comparison, ...]:
+        """The comparisons that keep the run from passing."""
+        undecided, uncovered = self.undecided(), self.uncovered()
+        return tuple(
+            result
+            for result in self.results
+            if result.known is None
+            and (
+                result.verdict in _FAILING
+                or (result.verdict is Verdict.INCONCLUSIVE and _kind(result) in undecided)
+                or (not result.verdict.compared and (result.backend, result.case.method) in uncovered)
+            )
+        )
 
     def decided_elsewhere(self) -> tuple[Comparison, ...]:
         """The INCONCLUSIVE comparisons of what another case of the run decides: they are no accusation."""
@@ -214,8 +231,10 @@ class Report:
             del counts[Verdict.INCONCLUSIVE]
         if self.stale:
             return Verdict.FAIL
-        if not counts and self.results:
+        if self.exit_code is ExitCode.OK and self._any_known() and set(counts) <= {Verdict.UNSUPPORTED}:
             return Verdict.PASS
+        if not counts and self.results:  # all of it is known, and none of it was compared
+            counts = Counter(self.counts())
         if counts[Verdict.UNSUPPORTED] and self.exit_code in {ExitCode.BACKEND, ExitCode.NOTHING_COMPARED}:
             failed = (v for v in SEVERITY[: SEVERITY.index(Verdict.LOOSE)] if counts[v])
             return next(failed, Verdict.UNSUPPORTED)
@@ -244,6 +263,9 @@ class Report:
         if not any(r.verdict.compared for r in self.by_oracle() if r.backend != EXPECTED):
             return ExitCode.NOTHING_COMPARED
         return ExitCode.BACKEND if self.uncovered() else ExitCode.OK
+
+
+_FAILING = {Verdict.FAIL, Verdict.ERROR, Verdict.CRASH, Verdict.TIMEOUT, Verdict.UNAVAILABLE}
 
 
 def _kind(result: Comparison) -> tuple[str, ...]:

@@ -10,11 +10,12 @@ import click
 
 from normcheck.cli._selection import device_option, selection, selection_options, timeout_option
 from normcheck.cli._types import OneOf
-from normcheck.cli.output import OutputError, check_file, console, say, standard_output, write_file
-from normcheck.errors import ExitCode
+from normcheck.cli.output import OutputError, check_file, console, is_stream, say, standard_output, write_file
+from normcheck.errors import ExitCode, NormcheckError
 from normcheck.printable import printable
 from normcheck.report import Report
 from normcheck.reports import FORMATS, render
+from normcheck.reports.text import plural
 
 
 @click.command(name="compare")
@@ -42,6 +43,12 @@ from normcheck.reports import FORMATS, render
     help="The file with the ledger of known deviations. Default: the nearest normcheck.toml or pyproject.toml.",
 )
 @click.option("--no-config", is_flag=True, help="Ignore known deviations.")
+@click.option(
+    "--write-known",
+    type=click.Path(dir_okay=False),
+    metavar="FILE",
+    help="Add entries for what fails now to a ledger, such as normcheck.toml; their reasons are yours to fill in.",
+)
 @device_option
 @timeout_option
 @click.option(
@@ -63,11 +70,16 @@ def command(**options: Any) -> int:
     normcheck compare --method group --fixture documents --groups '0,1|2'
     normcheck compare --method layer --fixture x.npy --backend torch --backend mine=torch:norm.py:layer_norm
     """
-    format_name, output = options.pop("format_name"), options.pop("output")
-    if output is not None:
-        check_file(output)
+    format_name, output, known = (options.pop(name) for name in ("format_name", "output", "write_known"))
+    for file in (output, known):
+        if file is not None:
+            check_file(file)
+    if known is not None:
+        _held(known)  # what cannot be understood is refused before the run
     report = _compare(**options)
     delivered = _delivered(report, format_name, output)
+    if known is not None:
+        delivered = _written(report, known) and delivered
     return report.exit_code or (ExitCode.OK if delivered else ExitCode.BAD_INPUT)
 
 
@@ -98,6 +110,29 @@ def _delivered(report: Report, format_name: str, output: str | None) -> bool:
             with contextlib.suppress(OutputError):
                 _show(report, format_name)
         return False
+    return True
+
+
+def _held(file: str) -> str:
+    """The entries that a ledger has so far."""
+    from normcheck.ledger.write import existing
+
+    return "" if is_stream(file) else existing(Path(file))
+
+
+def _written(report: Report, file: str) -> bool:
+    """Write entries for what fails; False, and a line that says why, where that cannot be done."""
+    from normcheck.ledger.write import extended
+
+    try:
+        text, count = extended(_held(file), Path(file), report)
+        if count:
+            write_file(file, text)
+    except NormcheckError as error:
+        say(f"normcheck: {printable(str(error))}")
+        return False
+    added = f"{plural(count, 'entry', 'entries')} added; fill in what is TODO" if count else "nothing to add"
+    say(f"{printable(file)}: {added}")
     return True
 
 

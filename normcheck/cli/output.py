@@ -77,8 +77,17 @@ def check_file(path: str) -> None:
     folder = os.path.dirname(os.path.realpath(path))
     if _descriptor(path) is None and not os.path.isdir(folder):
         raise OutputError(f"cannot write {path}: there is no directory {folder}")
-    if os.path.exists(path) and not os.access(path, os.W_OK):
-        raise OutputError(f"cannot write {path}: {os.strerror(errno.EACCES)}")
+    try:
+        if _found(path) is not None and not os.access(path, os.W_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+    except OSError as error:
+        raise OutputError(f"cannot write {path}: {error.strerror}") from None
+
+
+def is_stream(path: str) -> bool:
+    """True for what is written through: a device, a FIFO, a descriptor. It has no content to be read first."""
+    found = _found(path)
+    return _descriptor(path) is not None or (found is not None and not stat.S_ISREG(found.st_mode))
 
 
 def write_file(path: str, content: str | bytes) -> None:
@@ -91,11 +100,10 @@ def write_file(path: str, content: str | bytes) -> None:
         if (number := _descriptor(path)) is not None:
             _write_through(_inherited(number), data)
             return
-        found = _found(path)
-        if found is None or stat.S_ISREG(found.st_mode):
-            _replace(os.path.realpath(path), data, found)
-        else:
+        if is_stream(path):
             _write_through(os.open(path, os.O_WRONLY | os.O_NOCTTY), data)
+        else:
+            _replace(os.path.realpath(path), data, _found(path))
     except OSError as error:
         raise OutputError(f"cannot write {path}: {error.strerror}") from None
 

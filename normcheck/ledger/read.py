@@ -7,7 +7,7 @@ import os
 import re
 import tomllib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,10 @@ OWN_FILE, PROJECT_FILE = "normcheck.toml", "pyproject.toml"
 _REQUIRED = ("case", "backend", "verdict", "reason")
 _KEYS = (*_REQUIRED, "output", "version", "link")
 _OURS = re.compile(r"\btool\s*\.\s*[\"']?normcheck\b")  # a table, or a key, of ours
+
+
+class UnreadableError(ConfigError):
+    """A file that is not TOML, so that nobody knows what it says."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,22 +60,45 @@ def find() -> Ledger:
     for folder in _here_and_above():
         own, project = folder / OWN_FILE, folder / PROJECT_FILE
         if os.path.isfile(own):  # unlike Path's, False where the directory may not be searched
-            return read(own, notes=tuple(notes))
+            return replace(read(own), notes=tuple(notes))
+        if not os.path.isfile(project):
+            continue
         try:
-            if os.path.isfile(project) and _table(project) is not None:
-                return read(project, notes=tuple(notes))
-        except ConfigError as error:
+            found = understood(content(project), project)
+        except UnreadableError as error:
             if _speaks_of_normcheck(project):
                 raise
             notes.append(f"left out: {error}")
+            continue
+        if found is not None:
+            return replace(found, notes=tuple(notes))
     return Ledger(notes=tuple(notes))
 
 
-def read(path: Path, *, notes: tuple[str, ...] = ()) -> Ledger:
+def read(path: Path) -> Ledger:
     """The ledger in a file; ConfigError where it cannot be read or has unknown keys or values."""
-    table = _table(path)
-    if table is None:
+    found = understood(content(path), path)
+    if found is None:
         raise ConfigError(f"{path}: has no [tool.normcheck]")
+    return found
+
+
+def content(path: Path) -> str:
+    """What a file holds, its line ends as they are; UnreadableError where it cannot be read."""
+    try:
+        return path.read_bytes().decode()
+    except (OSError, ValueError) as error:
+        raise UnreadableError(f"{path}: not readable as TOML: {error}") from None
+
+
+def understood(text: str, path: Path) -> Ledger | None:
+    """The ledger that ``text`` is as the content of ``path``; None for a pyproject.toml that has nothing of ours.
+
+    ConfigError where it is not TOML, or has unknown keys or values.
+    """
+    table = _table(text, path)
+    if table is None:
+        return None
     if unknown := sorted(set(table) - {"known"}):
         raise ConfigError(f"{path}: unknown key {unknown[0]!r}; valid: known")
     entries = table.get("known", [])
@@ -84,32 +111,20 @@ def read(path: Path, *, notes: tuple[str, ...] = ()) -> Ledger:
         for number, entry in enumerate(entries, 1)
         for each in _entries(entry, f"{path}, known entry {number}")
     )
-    return Ledger(entries=tuple(found), name=str(path), notes=notes)
+    return Ledger(entries=tuple(found), name=str(path))
 
 
-def parse(text: str, path: Path) -> Mapping[str, Any] | None:
-    """What ``text``, the content of ``path``, says to normcheck; None for a pyproject.toml that says nothing.
-
-    ConfigError where it is not TOML.
-    """
+def _table(text: str, path: Path) -> Mapping[str, Any] | None:
     try:
         table: Any = tomllib.loads(text)
     except (ValueError, RecursionError) as error:
-        raise ConfigError(f"{path}: not readable as TOML: {error}") from None
+        raise UnreadableError(f"{path}: not readable as TOML: {error}") from None
     if path.name == PROJECT_FILE:
         tool = table.get("tool")
         table = tool.get("normcheck") if isinstance(tool, dict) else None
     if table is not None and not isinstance(table, dict):
         raise ConfigError(f"{path}: tool.normcheck must be a table")
     return table
-
-
-def _table(path: Path) -> Mapping[str, Any] | None:
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, ValueError) as error:
-        raise ConfigError(f"{path}: not readable as TOML: {error}") from None
-    return parse(text, path)
 
 
 def _here_and_above() -> Iterator[Path]:

@@ -115,6 +115,9 @@ def test_what_cannot_be_written_is_said(tmp_path: Path, monkeypatch: pytest.Monk
     Path("loop").symlink_to("loop")
     with pytest.raises(OutputError, match=f"cannot write {path}: "):
         write_file(path, "report")
+    if path in ("no/such/folder/report", "loop"):
+        with pytest.raises(OutputError, match=f"cannot write {path}: "):
+            check_file(path)
 
 
 def test_what_plainly_cannot_be_written_is_said_before_the_run(
