@@ -85,6 +85,8 @@ def read(path: Path) -> Ledger:
 
 def content(path: Path) -> str:
     """What a file holds, its line ends as they are; UnreadableError where it cannot be read."""
+    if path.exists() and not path.is_file():
+        raise UnreadableError(f"{path}: is no file to read")  # a FIFO would be waited for
     try:
         return path.read_bytes().decode()
     except (OSError, ValueError) as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -261,3 +262,5 @@ def test_a_config_without_a_word_for_normcheck_is_refused_if_it_is_named(
     assert 1 == compare().returncode  # not meant for us
     assert "has no [tool.normcheck]" in compare("--config", "pyproject.toml").stderr
     assert 3 == compare("--config", "absent.toml").returncode
+    os.mkfifo(tmp_path / "fifo.toml")
+    assert "is no file to read" in compare("--config", "fifo.toml").stderr
