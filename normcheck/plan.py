@@ -11,7 +11,7 @@ from normcheck.conventions import Convention
 from normcheck.conventions.catalogue import PYTORCH, Bias, EpsPlacement, Weight
 from normcheck.dtype import DType
 from normcheck.errors import NormcheckError, NothingComparedError, ParameterError, UsageError
-from normcheck.fixtures import ALL, Fixture, OwnParams, select
+from normcheck.fixtures import Fixture, OwnParams, select
 from normcheck.methods import (
     Definition,
     checked,
@@ -60,12 +60,6 @@ class Plan:
 
     cases: tuple[PlannedCase, ...]
     notes: tuple[str, ...] = field(default=())
-
-
-def all_cases() -> tuple[Case, ...]:
-    """All cases of the fixtures that come with normcheck, with their own parameters."""
-    selections = (Selection(fixtures=(ALL,), dtypes=tuple(DType), mode=mode) for mode in Mode)
-    return tuple(each.case for selection in selections for each in plan(selection).cases)
 
 
 def plan(selection: Selection, layers: Sequence[Layer] = ()) -> Plan:

@@ -127,10 +127,10 @@ class CaseJudge:
         total = int(np.prod(self._shape(output)))
         if answer.verdict is not None:
             return Judgement(verdict=answer.verdict, reason=answer.reason)
+        if (reason := answer.unsupported.get(output)) is not None:
+            return Judgement(verdict=Verdict.UNSUPPORTED, total=total, reason=reason)
         if (error := answer.errors.get(output)) is not None:
             return Judgement(verdict=Verdict.ERROR, total=total, reason=error)
-        if (reason := answer.unsupported.get(output)) is not None:
-            return Judgement(verdict=Verdict.UNSUPPORTED, reason=reason)
         if (problem := answer.problems.get(output)) is not None:
             return Judgement(verdict=Verdict.FAIL, total=total, reason=problem)
         return unfit(answer.outputs.get(output), self._shape(output), self.case.dtype_of(output))

@@ -8,6 +8,7 @@ from typing import Any, Dict, List, Mapping, Optional, Tuple
 import numpy as np
 
 from normcheck.backends._base import GRADIENTS, Backend, NotAnArrayError, Tagged, Task, laid_out
+from normcheck.backends._faults import known_fault
 from normcheck.worker import expressed, frames, signature, target
 from normcheck.worker.layer import Layer, layer_of
 
@@ -187,9 +188,11 @@ class Worker:
         errors: Dict[str, str] = {}
         unsupported: Dict[str, str] = {}
         asked = [name for name in task.outputs if name in GRADIENTS]
-        if isinstance(error, NotImplementedError) and self.own is not None:
-            reason = f"cannot be differentiated: {target.summary(error)}"
-            unsupported = dict.fromkeys(asked, reason)
+        fault = None if error is None else known_fault(error, self.backend.called(returned))
+        if fault is None and isinstance(error, NotImplementedError) and self.own is not None:
+            fault = f"cannot be differentiated: {target.summary(error)}"
+        if fault is not None:
+            unsupported = dict.fromkeys(asked, fault)
         elif error is not None:
             errors = {name: f"could not be differentiated: {target.summary(error)}" for name in asked}
         elif gradients is None:
