@@ -1,229 +1,63 @@
 """How close do the honest built-in backends come to the bound? A false alarm is as bad as a miss.
 
     python tests/mutants/false_alarms.py --cases 10000 --backend torch --seed 0
+    python tests/mutants/false_alarms.py --cases 1000 --backend torch --convention weight=1+w --dtype float32
 
 draws layers of every kind that NUMERICS §4 lists (offsets to 10⁶, constants, ramps, outliers, log-normal,
-sparse, images, tiny, huge; eps 1e-3 … 1e-12; n from 1 to 10⁵; gradients, running statistics, eval mode), has the
-backends compute them, in this process, and prints for each backend, output and dtype the largest backward error
-in units of what is allowed, with the seed that draws this very case again. Above 1 an honest backend is
-accused; exit code 1 says that one was.
+sparse, images, tiny, huge; eps 1e-3 … 1e-12; n from 1 to 10⁵; any normalized axes; a weight and a bias for each
+sample; a residual; gradients, running statistics, eval mode), has the backends compute them, in this process,
+and prints for each backend, output and dtype the largest backward error in units of what is allowed, with the
+seed that draws this very case again. Above 1 an honest backend is accused; exit code 1 says that one was.
+
+With a convention the implementation that follows it, of ``corpus/by_convention.py``, takes the place of the
+backend's own, and is judged by it; ``all`` is each value in turn. ``--record`` keeps the figures for docs/power.md.
 """
 
 from __future__ import annotations
 
 import argparse
 import importlib
+import json
 import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+from drawing import ANY, Drawn, Wanted, draw, each_convention, suits
+from registry import CORPUS
 
 from normcheck.backends import BUILTIN, DEFAULT
 from normcheck.backends._base import Task
-from normcheck.case import Case, Layout, Method, Mode, Output
+from normcheck.case import Method, Output
+from normcheck.conventions.catalogue import PYTORCH, Convention
 from normcheck.dtype import DType
-from normcheck.dtypes import numpy_dtype, tagged, untagged
+from normcheck.dtypes import tagged, untagged
 from normcheck.judge.array import Bound, Judgement, judge
-from normcheck.methods import outputs, parameter_shape
+from normcheck.methods import sums_dtype
 from normcheck.oracle import truths_of
-from normcheck.parameters import Params
+from normcheck.run.replies import task_of
 from normcheck.verdict import Verdict
 from normcheck.worker.compute import Worker
 
 Array = np.ndarray
-Random = np.random.Generator
-Shape = tuple[int, ...]
-
-# JAX compiles for every shape, so it gets these, the others a random one.
-SHAPES: tuple[Shape, ...] = (
-    *((1, 1), (2, 1), (1, 3), (5, 2), (64, 12), (4096, 4), (3, 2, 1), (2, 6, 35), (2, 4, 7, 9)),
-    *((2, 3, 64, 64), (2, 2, 3, 4, 5), (1, 2, 50_000)),
-)
 JAX_EAGER = "jax eager"
 BACKENDS = (*DEFAULT, JAX_EAGER)
-MAX_ELEMENTS = 200_000
+MOST_DRAWN = 200  # for each case that is computed
+RECORD = Path(__file__).with_suffix(".json")
+ROW = ("backend", "methods", "convention", "dtype", "cases", "results", "ratio", "accused")
 
 
-def offset(random: Random, shape: Shape) -> Array:
-    return random.standard_normal(shape) + 10.0 ** random.uniform(0, 6) * random.choice([-1, 1])
+@cache
+def follower(method: Method, convention: Convention) -> Callable[..., Any]:
+    sys.path.append(str(CORPUS))
+    from by_convention import following
 
-
-def channel_offsets(random: Random, shape: Shape) -> Array:
-    channels = (1, shape[1], *(1,) * (len(shape) - 2))
-    return random.standard_normal(shape) + 10.0 ** random.uniform(-2, 5, channels)
-
-
-def constant(random: Random, shape: Shape) -> Array:
-    return np.full(shape, random.choice([0.0, 0.1, 1.0, 1 / 3, 1e3, -7.7e5, random.standard_normal()]))
-
-
-def nearly_constant(random: Random, shape: Shape) -> Array:
-    """A few units in the last place of float32 apart, or of float64."""
-    size, unit = 10.0 ** random.uniform(-3, 6), random.choice([2.0**-23, 2.0**-20, 2.0**-52])
-    return size * (1 + unit * random.integers(-3, 4, shape))
-
-
-def ramp(random: Random, shape: Shape) -> Array:
-    return np.arange(np.prod(shape), dtype=np.float64).reshape(shape) * random.choice([1.0, 0.1, 1e-3])
-
-
-def outliers(random: Random, shape: Shape) -> Array:
-    far = random.random(shape) < random.choice([0.1, 0.01])
-    return random.standard_normal(shape) * np.where(far, 10.0 ** random.uniform(2, 6), 1.0)
-
-
-def two_values(random: Random, shape: Shape) -> Array:
-    return np.where(random.random(shape) < 0.5, -1.0, 1.0) + random.choice([0.0, 1.0, 1e4])
-
-
-KINDS: Mapping[str, Callable[[Random, Shape], Array]] = {
-    "normal": lambda random, shape: random.standard_normal(shape),
-    "uniform": lambda random, shape: random.uniform(0, 1, shape),
-    "offset": offset,
-    "channel offsets": channel_offsets,
-    "constant": constant,
-    "nearly constant": nearly_constant,
-    "ramp": ramp,
-    "outliers": outliers,
-    "two values": two_values,
-    "log-normal": lambda random, shape: np.exp(random.uniform(0.5, 3) * random.standard_normal(shape)),
-    "sparse": lambda random, shape: random.standard_normal(shape) * (random.random(shape) < 0.05),
-    "image 0-255": lambda random, shape: random.integers(0, 256, shape).astype(np.float64),
-    "tiny": lambda random, shape: random.standard_normal(shape) * 10.0 ** random.uniform(-12, -3),
-    "huge": lambda random, shape: random.standard_normal(shape) * 10.0 ** random.uniform(3, 12),
-}
-WEIGHTS: Mapping[str, Callable[[Random, Shape], Array]] = {
-    "normal": lambda random, shape: random.standard_normal(shape),
-    "ones": lambda random, shape: np.ones(shape),
-    "large and small": lambda random, shape: 10.0 ** random.uniform(-3, 3, shape),
-}
-GRADIENTS: Mapping[str, Callable[[Random, Shape], Array]] = {
-    "normal": lambda random, shape: random.standard_normal(shape),
-    "ones": lambda random, shape: np.ones(shape),
-    "few": lambda random, shape: random.standard_normal(shape) * (random.random(shape) < 0.1),
-    "positive": lambda random, shape: random.uniform(0, 1, shape),
-}
-
-
-@dataclass(frozen=True, kw_only=True)
-class Drawn:
-    """A case with its inputs, and what drew it."""
-
-    seed: int
-    kind: str
-    case: Case
-    arrays: Mapping[str, Array]
-
-    def __str__(self) -> str:
-        case, x = self.case, self.arrays["x"]
-        options = ";".join(case.options)
-        options = options if len(options) < 80 else f"{options[:77]}..."
-        what = f"{case.method}[{options}] {case.dtype} {self.kind} {x.shape} {case.layout}"
-        return f"{what}{'' if 'weight' in self.arrays else ' without weight'} (seed {self.seed})"
-
-
-def draw(seed: int, backend: str) -> Drawn:
-    """The case that belongs to ``seed`` and ``backend``."""
-    few_shapes = backend.startswith("jax")
-    random = np.random.default_rng(seed)
-    dtype = DType(random.choice(["float32", "float32", "float32", "float64", "float16", "bfloat16"]))
-    shape = _any_of(random, SHAPES) if few_shapes else _shape(random)
-    method, mode = Method(random.choice(list(Method))), Mode(random.choice(["train", "train", "eval"]))
-    params = _params(random, method, shape, few=few_shapes, channels_last=backend == "numpy")
-    layout = Layout.STRIDED if not few_shapes and random.random() < 0.1 else Layout.CONTIGUOUS
-    kind = _any_of(random, tuple(KINDS))
-    arrays = {
-        "x": KINDS[kind](random, shape),
-        **_parameters(random, method, shape, params, always=few_shapes),
-    }
-    arrays["grad_y"] = GRADIENTS[_any_of(random, tuple(GRADIENTS))](random, shape)
-    held = DType.FLOAT32 if dtype.half and not few_shapes and random.random() < 0.5 else dtype
-    arrays = {name: _as(a, dtype if name in {"x", "grad_y"} else held) for name, a in arrays.items()}
-    tracks, has = "running_mean" in arrays, "weight" in arrays
-    mode = mode if tracks else Mode.TRAIN
-    case = Case(
-        method=method,
-        params=params,
-        fixture=kind,
-        shape=shape,
-        dtype=dtype,
-        mode=mode,
-        steps=int(mode is Mode.TRAIN) + _more_steps(random),
-        layout=layout,
-        parameter_dtype=held,
-        outputs=outputs(mode, tracks=tracks, weight=has, bias=has, gradients=True),
-    )
-    return Drawn(seed=seed, kind=kind, case=case, arrays=arrays)
-
-
-def _more_steps(random: Random) -> int:
-    """Training steps before the call."""
-    return int(random.integers(1, 4)) if random.random() < 0.1 else 0
-
-
-def _any_of(random: Random, choices: tuple[Any, ...]) -> Any:
-    return choices[random.integers(len(choices))]
-
-
-def _as(array: Array, dtype: DType) -> Array:
-    """In ``dtype``; what float16 cannot hold is brought into its range."""
-    if dtype is DType.FLOAT16 and (largest := np.abs(array).max()) > 6e4:
-        array = array * (6e4 / largest)
-    return array.astype(numpy_dtype(dtype))
-
-
-def _shape(random: Random) -> Shape:
-    """From 2 to 5 axes; now and then 10⁵ elements."""
-    most = MAX_ELEMENTS if random.random() < 0.02 else 4000
-    while True:
-        ndim = int(random.integers(2, 6))
-        sizes = np.exp(random.uniform(0, np.log(most) * 2 / ndim, ndim)).astype(int)
-        if np.prod(sizes) <= most:
-            return tuple(map(int, sizes))
-
-
-def _params(random: Random, method: Method, shape: Shape, *, few: bool, channels_last: bool) -> Params:
-    eps = float(random.choice([1e-3, 1e-5, 1e-5, 1e-8, 1e-12]))
-    if method is Method.LAYER:
-        return Params(
-            eps=eps, normalized_ndim=len(shape) - 1 if few else int(random.integers(1, len(shape) + 1))
-        )
-    axis = -1 if random.random() < 0.2 and channels_last else 1
-    if method is Method.BATCH:
-        return Params(eps=eps, channel_axis=axis, momentum=float(random.choice([0.1, 0.01, 1.0])))
-    if method is Method.INSTANCE:
-        tracks = {"momentum": 0.1, "track_running_stats": True} if random.random() < 0.2 else {}
-        return Params(eps=eps, channel_axis=axis, **tracks)
-    channels = shape[axis]
-    if random.random() < 0.7:
-        divisors = [d for d in range(1, channels + 1) if channels % d == 0]
-        return Params(
-            eps=eps,
-            channel_axis=axis,
-            num_groups=divisors[len(divisors) // 2] if few else _any_of(random, tuple(divisors)),
-        )
-    order = np.random.default_rng(0 if few else random.integers(100)).permutation(channels)
-    groups = np.array_split(order, min(channels, 3))
-    return Params(eps=eps, channel_axis=axis, groups=tuple(tuple(map(int, group)) for group in groups))
-
-
-def _parameters(
-    random: Random, method: Method, shape: Shape, params: Params, *, always: bool
-) -> dict[str, Array]:
-    own = parameter_shape(method, shape, params)
-    found = {}
-    if always or random.random() < 0.8:
-        found["weight"] = WEIGHTS[_any_of(random, tuple(WEIGHTS))](random, own)
-        found["bias"] = random.standard_normal(own) * random.choice([0.0, 1.0, 100.0])
-    if params.momentum is not None:
-        found["running_mean"] = random.standard_normal(own) * random.choice([1.0, 1e3])
-        found["running_var"] = 10.0 ** random.uniform(-3, 3, own)
-    return found
+    return following(method, convention)
 
 
 @cache
@@ -235,17 +69,10 @@ def adapter(name: str) -> Any:
 def computed(backend: str, drawn: Drawn) -> Mapping[str, Array] | None:
     """The outputs of a built-in backend; None where it does not support the case."""
     case, module = drawn.case, adapter(backend)
-    task = Task(
-        case=case.id,
-        method=case.method,
-        mode=case.mode,
-        dtype=case.dtype,
-        layout=case.layout,
-        steps=case.steps,
-        params=case.params.to_dict(),
-        outputs=list(case.outputs),
-    )
+    task = Task(**task_of(case))
     own = _not_jitted(module.METHODS[case.method]) if backend == JAX_EAGER else None
+    if case.convention != PYTORCH:
+        own = follower(case.method, case.convention)
     reply = Worker(module, own).compute(task, {name: tagged(array) for name, array in drawn.arrays.items()})
     if reply["status"] == "unsupported":
         return None
@@ -268,8 +95,10 @@ def judged(drawn: Drawn, found: Mapping[str, Array]) -> Iterator[tuple[Output, J
     case = drawn.case
     truths = truths_of(case, drawn.arrays)
     for output, truth in truths.items():
-        unit, bound = case.dtype.unit_roundoff, Bound.for_sums_of(truth.n)
+        unit, bound = sums_dtype(case).output_roundoff, Bound.for_sums_of(truth.n)
         dtype = case.dtype_of(output)
+        if output not in found and output.is_gradient and case.convention != PYTORCH:
+            continue  # NumPy does not differentiate functions
         yield output, judge(found.get(output), truth, dtype=dtype, bound=bound, unit=unit)
 
 
@@ -278,11 +107,13 @@ class Tally:
     """What was found of one backend, output and dtype."""
 
     verdicts: Counter[Verdict] = field(default_factory=Counter)
+    seeds: set[int] = field(default_factory=set)  # of the cases
     ratio: float = 0.0  # largest backward error in units of what is allowed
     worst: str = ""
 
     def add(self, judgement: Judgement, drawn: Drawn) -> None:
         self.verdicts[judgement.verdict] += 1
+        self.seeds.add(drawn.seed)
         if judgement.backward_error is None or judgement.allowed is None:
             return
         ratio = judgement.backward_error / judgement.allowed
@@ -290,28 +121,58 @@ class Tally:
             self.ratio, self.worst = ratio, str(drawn)
 
 
-Key = tuple[str, DType, Output]
+Key = tuple[str, str, DType, Output]
 
 
-def survey(backend: str, cases: int, seed: int, tallies: dict[Key, Tally], accused: list[str]) -> None:
-    """Put ``cases`` cases to ``backend``; every FAIL or LOOSE is also noted in ``accused``.
+def survey(
+    backend: str,
+    cases: int,
+    seed: int,
+    tallies: dict[Key, Tally],
+    accused: list[str],
+    wanted: Wanted = ANY,
+) -> None:
+    """Compute ``cases`` cases with ``backend``; every FAIL or LOOSE is also noted in ``accused``.
 
     But not PyTorch's in half precision: its CPU kernels round intermediates to it, so that it is rightly accused. So
     are those for channels-last memory (:func:`draw` asks for none): one-pass variances, and with one sample the
     gradients of instance norm are wrong (torch 2.13).
     """
     done = number = 0
-    while done < cases:
-        drawn = draw(seed + number, backend)
+    while done < cases and number < MOST_DRAWN * cases:
+        drawn = draw(seed + number, backend, wanted)
         number += 1
-        if (found := computed(backend, drawn)) is None:
+        if not suits(drawn) or (found := computed(backend, drawn)) is None:
             continue
         done += 1
         for output, judgement in judged(drawn, found):
-            tallies.setdefault((backend, drawn.case.dtype, output), Tally()).add(judgement, drawn)
-            known = backend == "torch" and drawn.case.dtype.half
+            tallies.setdefault((backend, wanted.name, drawn.case.dtype, output), Tally()).add(
+                judgement, drawn
+            )
+            known = backend == "torch" and drawn.case.dtype.half and wanted.convention == PYTORCH
             if judgement.verdict in {Verdict.FAIL, Verdict.LOOSE} and not known:
                 accused.append(f"{judgement.verdict} {backend} {output}: {judgement.reason}; {drawn}")
+
+
+def _record(tallies: Mapping[Key, Tally], methods: str) -> None:
+    """Put the figures of each backend, convention and dtype into RECORD, in place of older ones."""
+    rows = json.loads(RECORD.read_text(encoding="utf-8")) if RECORD.exists() else []
+    by_name = {tuple(row[name] for name in ROW[:4]): row for row in rows}
+    alike: dict[tuple[str, ...], list[Tally]] = {}
+    for (backend, convention, dtype, _), tally in tallies.items():
+        known = backend == "torch" and dtype.half and not convention
+        if not known:
+            alike.setdefault((backend, methods, convention, dtype), []).append(tally)
+    for name, found in alike.items():
+        figures = (
+            len(set().union(*(tally.seeds for tally in found))),
+            sum(tally.verdicts.total() for tally in found),
+            max(tally.ratio for tally in found),
+            sum(tally.verdicts[verdict] for tally in found for verdict in (Verdict.FAIL, Verdict.LOOSE)),
+        )
+        by_name[name] = dict(zip(ROW, (*name, *figures), strict=True))
+    text = json.dumps([by_name[name] for name in sorted(by_name)], indent=1)
+    RECORD.write_text(text + "\n", encoding="utf-8")
 
 
 def main() -> int:
@@ -319,17 +180,31 @@ def main() -> int:
     parser.add_argument("--cases", type=int, default=1000, help="for each backend")
     parser.add_argument("--backend", action="append", choices=BACKENDS, help="repeatable; default: all")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--method", action="append", choices=list(Method), help="repeatable; default: all")
+    parser.add_argument("--dtype", action="append", choices=list(DType), help="repeatable; default: all")
+    parser.add_argument(
+        "--convention", action="append", metavar="KEY=VALUE", help="repeatable, one at a time; or all"
+    )
+    parser.add_argument("--record", action="store_true", help=f"add to {RECORD.name}")
     arguments = parser.parse_args()
+    wanted = Wanted(
+        methods=tuple(map(Method, arguments.method or Method)),
+        dtypes=tuple(map(DType, arguments.dtype or ANY.dtypes)),
+    )
     tallies: dict[Key, Tally] = {}
     accused: list[str] = []
     for backend in arguments.backend or BACKENDS:
         start = time.perf_counter()
-        survey(backend, arguments.cases, arguments.seed, tallies, accused)
-        print(f"{backend}: {arguments.cases} cases in {time.perf_counter() - start:.0f} s", file=sys.stderr)
-    for (backend, dtype, output), tally in sorted(tallies.items()):
+        for each in each_convention(arguments.convention or [], wanted):
+            survey(backend, arguments.cases, arguments.seed, tallies, accused, each)
+            seconds = time.perf_counter() - start
+            print(f"{backend} {each.name}: {arguments.cases} cases, {seconds:.0f} s", file=sys.stderr)
+    for (backend, name, dtype, output), tally in sorted(tallies.items()):
         counts = ", ".join(f"{count} {verdict}" for verdict, count in tally.verdicts.items())
-        print(f"{backend:10}{dtype:10}{output:13}{tally.ratio:10.3g}  {counts}; {tally.worst}")
+        print(f"{backend:10}{name:30}{dtype:10}{output:13}{tally.ratio:10.3g}  {counts}; {tally.worst}")
     print(*accused, sep="\n")
+    if arguments.record:
+        _record(tallies, ", ".join(arguments.method or ["all"]))
     return 1 if any(line.startswith(Verdict.FAIL) for line in accused) else 0
 
 

@@ -8,7 +8,8 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from registry import CORE, Implementation, Mutant
+from files import path_of
+from registry import CENTRED, CORE, Implementation, Mutant, R
 
 import normcheck
 from normcheck import Comparison, Verdict
@@ -121,15 +122,23 @@ def run(batch: Batch) -> tuple[Outcome, ...]:
 
 
 def _results(batch: Batch) -> Iterator[Comparison]:
-    common = {
-        "backends": [one.argument for one in batch.members],
-        "fixtures": () if batch.fixtures == CORE else batch.fixtures,
-        "dtype": batch.dtypes,
-    }
+    def compared(*methods: str, mode: str = "train") -> Iterator[Comparison]:
+        if methods:
+            yield from normcheck.compare(
+                methods,
+                backends=[one.argument(methods[0]) for one in batch.members],
+                fixtures=fixtures,
+                dtype=batch.dtypes,
+                mode=mode,
+            ).results
+
+    fixtures = () if batch.fixtures == CORE else [path_of(name) for name in batch.fixtures]
+    centred = [method for method in batch.methods if method in CENTRED]
     if "train" in batch.modes:
-        yield from normcheck.compare(batch.methods, **common).results
+        yield from compared(*centred)
+        yield from compared(*set(R).intersection(batch.methods))
     if "eval" in batch.modes and "batch" in batch.methods:
-        yield from normcheck.compare("batch", mode="eval", **common).results
+        yield from compared("batch", mode="eval")
 
 
 def _outcome(one: Implementation, method: str, dtype: str, results: Sequence[Comparison]) -> Outcome:
@@ -183,5 +192,6 @@ def survivors(mutant: Mutant, outcomes: Iterable[Outcome]) -> list[str]:
     return [
         f"{outcome.method} {outcome.dtype}"
         for outcome in outcomes
-        if outcome.implementation == mutant and outcome.dtype in mutant.killed_in and not outcome.killed
+        if outcome.implementation == mutant and not outcome.killed
+        if outcome.dtype in mutant.killed_in and (outcome.method, outcome.dtype) not in mutant.hidden
     ]

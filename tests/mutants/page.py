@@ -1,12 +1,14 @@
-"""docs/power.md: the measured power of the default suite, as tables."""
+"""docs/power.md: the measured power of the default suite, and how close honest implementations come, as tables."""
 
 from __future__ import annotations
 
+import json
 import math
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 
 from broken import MUTANTS
+from false_alarms import RECORD
 from honest import HONEST
 from measuring import Outcome
 from registry import CATALOGUE, CORE, DTYPES, METHODS, NO_MUTANT, Honest, Implementation, Mutant
@@ -26,6 +28,15 @@ down in that dtype may cost; they are killed in float32 and float64.
 """
 
 
+ALARMS = """## False alarms in random cases
+
+`python tests/mutants/false_alarms.py --record` draws random cases for honest implementations: the built-in backends,
+and with a convention functions that follow it (`tests/mutants/corpus/by_convention.py`), judged by it. Worst β: the
+largest backward error of any output, in units of what is allowed. PyTorch's own kernels are left out in half
+precision: they round intermediate results to it, and are rightly accused.
+"""
+
+
 def render(outcomes: Sequence[Outcome]) -> str:
     """The page for ``outcomes`` of the whole corpus."""
     parts = (
@@ -35,6 +46,8 @@ def render(outcomes: Sequence[Outcome]) -> str:
         HIDDEN,
         "## Accused honest implementations\n",
         _rates(outcomes, Honest, "accused"),
+        ALARMS,
+        _alarms(),
         "## Known survivors\n",
         _survivors(),
         "## What each fixture contributes\n",
@@ -74,6 +87,24 @@ def _rates(outcomes: Sequence[Outcome], kind: type[Implementation], word: str) -
 
     rows = ([method, *(cell(method, dtype) for dtype in DTYPES)] for method in METHODS)
     return _table([f"{word} / all", *DTYPES], rows)
+
+
+def _alarms() -> str:
+    rows = [
+        [
+            row["backend"],
+            row["methods"],
+            row["convention"] or "PyTorch's",
+            row["dtype"],
+            f"{row['cases']:,}",
+            f"{row['results']:,}",
+            f"{row['ratio']:.2g}",
+            str(row["accused"]),
+        ]
+        for row in json.loads(RECORD.read_text(encoding="utf-8"))
+    ]
+    head = ["backend", "methods", "convention", "dtype", "cases", "results", "worst β", "accused"]
+    return _table(head, rows)
 
 
 def _survivors() -> str:

@@ -1,24 +1,34 @@
-"""Measure how much normcheck notices, print the rates, and write docs/power.md: ``make power``."""
+"""Measure how much normcheck notices, print the rates, and write docs/power.md: ``make power``.
+
+    python tests/mutants/power.py --method rms
+
+measures one method, prints its rates, and leaves the page alone.
+"""
 
 from __future__ import annotations
 
+import argparse
 import sys
 import time
+from collections.abc import Collection
+from dataclasses import replace
 from pathlib import Path
 
 from broken import MUTANTS
 from honest import HONEST
 from measuring import Outcome, batches, run, survivors
 from page import render
-from registry import Implementation, Mutant
+from registry import METHODS, Implementation, Mutant
 
 PAGE = Path(__file__).parents[2] / "docs" / "power.md"
 
 
-def measure() -> list[Outcome]:
-    """The outcomes of the whole corpus in every dtype; says on stderr how far it is."""
+def measure(methods: Collection[str]) -> list[Outcome]:
+    """The outcomes of the whole corpus in ``methods`` and every dtype; says on stderr how far it is."""
     found: list[Outcome] = []
-    todo = batches((*MUTANTS, *HONEST), lambda one: one.dtypes)
+    everything = batches((*MUTANTS, *HONEST), lambda one: one.dtypes)
+    narrowed = (replace(b, methods=tuple(m for m in b.methods if m in methods)) for b in everything)
+    todo = [batch for batch in narrowed if batch.methods]
     start = time.monotonic()
     for number, batch in enumerate(todo, start=1):
         found += run(batch)
@@ -40,9 +50,13 @@ def surprises(one: Implementation, outcomes: list[Outcome]) -> list[str]:
 
 
 def main() -> int:
-    outcomes = measure()
+    parser = argparse.ArgumentParser(description="How much does normcheck notice?")
+    parser.add_argument("--method", action="append", choices=METHODS, help="repeatable; default: all")
+    methods = parser.parse_args().method or METHODS
+    outcomes = measure(methods)
     text = render(outcomes)
-    PAGE.write_text(text, encoding="utf-8")
+    if set(methods) == set(METHODS):
+        PAGE.write_text(text, encoding="utf-8")
     print(text.partition("## What each fixture")[0])
     found = [line for one in (*MUTANTS, *HONEST) for line in surprises(one, outcomes)]
     print("\n".join(found) or "everything is as the registry says")

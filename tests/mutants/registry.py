@@ -8,8 +8,9 @@ from pathlib import Path
 
 CORPUS = Path(__file__).parent / "corpus"
 
-METHODS = ("batch", "layer", "instance", "group")
-B, L, I, G = ((method,) for method in METHODS)  # noqa: E741
+METHODS = ("batch", "layer", "instance", "group", "rms")
+B, L, I, G, R = ((method,) for method in METHODS)  # noqa: E741
+CENTRED = B + L + I + G  # the methods that take the mean away
 DTYPES = ("float32", "float64", "float16", "bfloat16")
 FULL = ("float32", "float64")  # where nothing is hidden by the rounding of the result
 HALF = ("float16", "bfloat16")
@@ -40,10 +41,11 @@ class Implementation:
     def name(self) -> str:
         return f"{self.file}.{self.attribute}"
 
-    @property
-    def argument(self) -> str:
-        """What ``--backend`` takes."""
-        return f"{self.name}={self.host}:{CORPUS / self.file}.py:{self.attribute}"
+    def argument(self, method: str) -> str:
+        """What ``--backend`` takes: for RMS norm the uncentred one of an implementation of several methods."""
+        uncentred = method in R and self.methods != R
+        target = f"{self.attribute}.uncentred" if uncentred else self.attribute
+        return f"{self.name}={self.host}:{CORPUS / self.file}.py:{target}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,12 +53,14 @@ class Mutant(Implementation):
     """A broken implementation.
 
     ``breaks`` says in which aspects: y, gradients, state, dtype, conduct, result (none, raised or died); in
-    others it must never fail. ``killed_in`` are the dtypes in which it must be killed, each method by itself.
-    ``survives`` says why it cannot be, where that is known; it is then expected to survive.
+    others it must never fail. ``killed_in`` are the dtypes in which it must be killed, each method by itself, but
+    for the pairs in ``hidden``. ``survives`` says why it cannot be, where that is known; it is then expected to
+    survive.
     """
 
     breaks: tuple[str, ...] = ("y",)
     killed_in: tuple[str, ...] = DTYPES
+    hidden: tuple[tuple[str, str], ...] = ()  # methods with dtypes whose rounding hides it
     survives: str | None = None
 
 
@@ -103,6 +107,8 @@ CATALOGUE = {
     "R5": "inference with the batch's statistics",
     "R6": "training as inference",
     "R7": "mean of unequal shards, or of their variances",
+    "S1": "residual not added, or the sum not returned",
+    "S2": "the sum with the residual is not rounded",
     "D1": "one value per statistic set",
     "D2": "empty batch",
     "D3": "squares overflow float32",

@@ -64,7 +64,7 @@ bias_doubled = only("bias", lambda bias, _: 2 * bias)
 bias_by_group = only("bias", of_the_group)
 weight_and_bias_swapped = applying(lambda weight, bias: (bias, weight))
 bias_before_weight = honest.but(
-    affine=lambda x_hat, weight, bias: x_hat if weight is None else (x_hat + bias) * weight
+    affine=lambda x_hat, weight, bias: affine(affine(x_hat, None, bias), weight, None)
 )
 weight_divides = honest.but(
     affine=lambda x_hat, weight, bias: affine(x_hat, None if weight is None else 1 / weight, bias)

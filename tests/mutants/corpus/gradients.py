@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
-from normalization import Call, Normalization, honest, in_order, inverse_root, mean, variance, wide
+from normalization import Call, Normalization, honest, in_order, inverse_root, mean, no_mean, variance, wide
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -15,6 +15,7 @@ class Row:
     """What the gradient of a statistic set is made of; each array has a row for each set."""
 
     h: Any  # grad_y·weight
+    mean_h: Any  # 0 in RMS norm, whose mean is not taken away
     x_hat: Any
     scale: Any  # 1/σ
     x: Any
@@ -22,7 +23,7 @@ class Row:
 
 
 def grad_x(row: Row) -> Any:
-    return row.scale * (row.h - mean(row.h) - row.x_hat * mean(row.h * row.x_hat))
+    return row.scale * (row.h - row.mean_h - row.x_hat * mean(row.h * row.x_hat))
 
 
 def grad_x_with_given_statistics(row: Row) -> Any:
@@ -48,10 +49,16 @@ class Backward:
     summed_for_bias: Callable[..., Any] = summed
     incoming: Callable[..., Any] = lambda g: g
     h: Callable[..., Any] = lambda g, weight: g if weight is None else g * weight
+    mean: Callable[..., Any] = mean
     forward: Normalization = honest
 
     def but(self, **pieces: Any) -> Backward:
         return replace(self, **pieces)
+
+    @property
+    def uncentred(self) -> Backward:
+        """The same for RMS norm."""
+        return self.but(mean=no_mean, forward=self.forward.uncentred)
 
     def __call__(self, x, weight, bias, *, eps: float, channel_axis: int = 1, **params: Any) -> Any:
         call = Call(shape=tuple(x.shape), eps=eps, channel_axis=channel_axis, params=params)
@@ -74,7 +81,7 @@ class Backward:
             scale = inverse_root(var, call.eps)
             x_hat = (wide_x - centre) * scale
             n = x.numel() // call.channels
-            dx = self.x_in_inference(Row(h=h, x_hat=x_hat, scale=scale, x=wide_x, n=n))
+            dx = self.x_in_inference(Row(h=h, mean_h=0, x_hat=x_hat, scale=scale, x=wide_x, n=n))
         of_weight = self.weight(g, x_hat, wide_x)
         return (
             dx.to(x.dtype),
@@ -83,9 +90,10 @@ class Backward:
         )
 
     def row(self, x, h, eps: float) -> Row:
-        centre = mean(x)
+        centre = self.mean(x)
         scale = inverse_root(variance(x, centre), eps)
-        return Row(h=h, x_hat=(x - centre) * scale, scale=scale, x=x, n=x.shape[1])
+        x_hat = (x - centre) * scale
+        return Row(h=h, mean_h=self.mean(h), x_hat=x_hat, scale=scale, x=x, n=x.shape[1])
 
 
 class _Layer(torch.autograd.Function):
@@ -132,23 +140,24 @@ by_hand = Backward()
 mean_detached = honest.but(mean=lambda rows: mean(rows).detach())
 variance_detached = honest.but(variance=lambda rows, centre: variance(rows, centre).detach())
 statistics_detached = mean_detached.but(variance=variance_detached.variance)
-x_hat_term_missing = by_hand.but(x=lambda row: row.scale * (row.h - mean(row.h)))
+x_hat_term_missing = by_hand.but(x=lambda row: row.scale * (row.h - row.mean_h))
 mean_term_missing = by_hand.but(x=lambda row: row.scale * (row.h - row.x_hat * mean(row.h * row.x_hat)))
 inference_formula_in_training = by_hand.but(x=grad_x_with_given_statistics)
 n_minus_1_in_backward = by_hand.but(
     x=lambda row: (
-        row.scale * (row.h - mean(row.h) - row.x_hat * mean(row.h * row.x_hat) * (row.n / (row.n - 1)))
+        row.scale * (row.h - row.mean_h - row.x_hat * mean(row.h * row.x_hat) * (row.n / (row.n - 1)))
     )
 )
 scale_missing = by_hand.but(x=lambda row: grad_x(row) / row.scale)
 scale_squared = by_hand.but(x=lambda row: grad_x(row) * row.scale)
-x_for_x_hat = by_hand.but(x=lambda row: row.scale * (row.h - mean(row.h) - row.x * mean(row.h * row.x_hat)))
+x_for_x_hat = by_hand.but(x=lambda row: row.scale * (row.h - row.mean_h - row.x * mean(row.h * row.x_hat)))
 statistics_of_first_row = by_hand.but(
-    x=lambda row: row.scale * (row.h - mean(row.h)[:1] - row.x_hat * mean(row.h * row.x_hat)[:1])
+    x=lambda row: row.scale * (row.h - row.mean_h[:1] - row.x_hat * mean(row.h * row.x_hat)[:1])
 )
 eps_missing_in_backward = by_hand.but(
-    x=lambda row: grad_x(replace(row, scale=1 / (row.x - mean(row.x)).std(-1, correction=0)[:, None]))
+    x=lambda row: grad_x(replace(row, scale=1 / mean((row.x_hat / row.scale) ** 2).sqrt()))
 )
+mean_term_added = Backward(forward=honest.uncentred)
 zero_where_constant = by_hand.but(x=lambda row: grad_x(row) * row.x_hat.any(-1, keepdim=True))
 weight_missing_in_backward = by_hand.but(h=lambda g, weight: g)
 weight_absolute_in_backward = by_hand.but(h=lambda g, weight: g if weight is None else g * weight.abs())
@@ -170,13 +179,21 @@ bias_without_last_rows = by_hand.but(summed_for_bias=without_last_rows)
 bias_halved = by_hand.but(bias=lambda g: g / 2)
 
 
-def graph_cut(x, weight, bias, *, eps: float, channel_axis: int = 1, **params: Any) -> Any:
+class GraphCut(Normalization):
     """Computes on detached tensors: nothing can be differentiated."""
-    with torch.no_grad():
-        return honest(x, weight, bias, eps=eps, channel_axis=channel_axis, **params)
+
+    def __call__(self, x, weight, bias, **keywords):
+        with torch.no_grad():
+            return super().__call__(x, weight, bias, **keywords)
 
 
-def weight_unused(x, weight, bias, *, eps: float, channel_axis: int = 1, **params: Any) -> Any:
+class WeightUnused(Normalization):
     """Uses a copy of the weight, to which no gradient flows."""
-    copy = None if weight is None else weight.detach()
-    return honest(x, copy, bias, eps=eps, channel_axis=channel_axis, **params)
+
+    def __call__(self, x, weight, bias, **keywords):
+        copy = None if weight is None else weight.detach()
+        return super().__call__(x, copy, bias, **keywords)
+
+
+graph_cut = GraphCut()
+weight_unused = WeightUnused()

@@ -22,6 +22,7 @@ float64_inside = honest.but(receive=lambda x: x.double())
 batch_module = nn.BatchNorm2d(CHANNELS)
 layer_module = nn.LayerNorm((CHANNELS, *SPATIAL))
 instance_module = nn.InstanceNorm2d(CHANNELS, affine=True)
+rms_module = nn.RMSNorm((CHANNELS, *SPATIAL), eps=1e-5)
 group_module = nn.GroupNorm(4, CHANNELS)
 
 
@@ -29,6 +30,16 @@ def layer_by_group(x, weight, bias, *, eps: float, normalized_ndim: int):
     """Layer norm by the group norm of one group, and an affine step of its own."""
     rows = x.reshape(-1, 1, weight.numel() if weight is not None else x.shape[-normalized_ndim:].numel())
     x_hat = F.group_norm(rows.float() if x.dtype.itemsize == 2 else rows, 1, eps=eps).reshape(x.shape)
+    y = x_hat if weight is None else x_hat * weight
+    return (y if bias is None else y + bias).to(x.dtype)
+
+
+def rms_by_length(x, weight, bias, *, eps: float, normalized_ndim: int):
+    """RMS norm by the length of each vector."""
+    axes = tuple(range(x.ndim - normalized_ndim, x.ndim))
+    wide = x.float() if x.dtype.itemsize == 2 else x
+    length = torch.linalg.vector_norm(wide, dim=axes, keepdim=True)
+    x_hat = wide * torch.rsqrt(length**2 / (x.numel() // length.numel()) + eps)
     y = x_hat if weight is None else x_hat * weight
     return (y if bias is None else y + bias).to(x.dtype)
 

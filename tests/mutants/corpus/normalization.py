@@ -31,7 +31,7 @@ class Call:
     def method(self) -> str:
         if "running_mean" in self.params:
             return "batch"
-        if "normalized_ndim" in self.params:
+        if {"normalized_ndim", "normalized_axes"} & set(self.params):
             return "layer"
         return "group" if {"num_groups", "groups"} & set(self.params) else "instance"
 
@@ -52,12 +52,24 @@ class Call:
         """The place in memory of each element of x."""
         return np.arange(math.prod(self.shape)).reshape(self.shape)
 
+    @property
+    def parameter_axes(self) -> tuple[int, ...]:
+        """The axes of x that weight and bias run along."""
+        ndim = len(self.shape)
+        if self.method != "layer":
+            return (self.channel_axis % ndim,)
+        if self.params.get("normalized_axes"):
+            return tuple(self.params["normalized_axes"])
+        return tuple(range(ndim - self.params["normalized_ndim"], ndim))
+
     def along(self, parameter: Array) -> Array:
         """weight, bias or running statistics in a shape that broadcasts against x; None stays None."""
-        if parameter is None or self.method == "layer":
+        if parameter is None:
             return parameter
-        axis = self.channel_axis % len(self.shape)
-        return parameter.reshape([-1 if a == axis else 1 for a in range(len(self.shape))])
+        own = self.parameter_axes
+        axes = own if parameter.ndim == len(own) else (0, *own)  # each sample may have its own
+        sizes = dict(zip(axes, parameter.shape, strict=True))
+        return parameter.reshape([sizes.get(axis, 1) for axis in range(len(self.shape))])
 
 
 def namespace(x: Array) -> Any:
@@ -80,7 +92,9 @@ def channel_rows(index: Index, call: Call) -> list[Index]:
 
 
 def layer_rows(index: Index, call: Call) -> list[Index]:
-    return [index.reshape(-1, math.prod(call.shape[-call.params["normalized_ndim"] :]))]
+    axes = call.parameter_axes
+    last = np.moveaxis(index, axes, range(-len(axes), 0))
+    return [last.reshape(-1, math.prod(call.shape[axis] for axis in axes))]
 
 
 def instance_rows(index: Index, call: Call) -> list[Index]:
@@ -101,6 +115,11 @@ def statistic_sets(index: Index, call: Call) -> list[Index]:
 
 def mean(rows: Array) -> Array:
     return rows.mean(-1)[:, None]
+
+
+def no_mean(rows: Array) -> Array:
+    """0 for the mean, which no gradient goes through: RMS norm."""
+    return namespace(rows).zeros_like(rows[:, :1])
 
 
 def variance(rows: Array, centre: Array) -> Array:
@@ -143,7 +162,10 @@ def in_order(rows: list[Array], sets: list[Index], shape: tuple[int, ...]) -> Ar
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Normalization:
-    """The four methods; called as normcheck calls one's own implementation."""
+    """The four methods that take the mean away, and with ``uncentred`` RMS norm; called as normcheck calls functions.
+
+    Keywords do not tell RMS norm from layer norm: the target of the one is an attribute of the other.
+    """
 
     receive: Callable[..., Array] = wide
     statistic_sets: Callable[..., list[Index]] = statistic_sets
@@ -159,6 +181,11 @@ class Normalization:
     def but(self, **pieces: Any) -> Normalization:
         """The same with some pieces exchanged."""
         return replace(self, **pieces)
+
+    @property
+    def uncentred(self) -> Normalization:
+        """The same for RMS norm: nothing is taken away, so that the variance is the mean square."""
+        return self.but(mean=no_mean)
 
     def __call__(
         self, x: Array, weight: Array, bias: Array, *, eps: float, channel_axis: int = 1, **params: Any

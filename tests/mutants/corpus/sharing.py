@@ -12,9 +12,7 @@ from normalization import (
     honest,
     instance_rows,
     layer_rows,
-    mean,
     statistic_sets,
-    variance,
 )
 
 
@@ -86,8 +84,8 @@ class FirstRowForAll(Normalization):
 
     def normalized(self, rows, eps):
         first = rows[:1]
-        centre = mean(first)
-        return self.standardize(rows, centre, self.inverse_root(variance(first, centre), eps))
+        centre = self.mean(first)
+        return self.standardize(rows, centre, self.inverse_root(self.variance(first, centre), eps))
 
 
 class LastRowLeft(Normalization):

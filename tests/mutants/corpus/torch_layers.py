@@ -14,6 +14,7 @@ batch_cumulative = nn.BatchNorm2d(CHANNELS, momentum=None)
 batch_untracked = nn.BatchNorm2d(CHANNELS, track_running_stats=False)
 two_groups = nn.GroupNorm(2, CHANNELS)
 one_group = nn.GroupNorm(1, CHANNELS)
+rms_eps_of_dtype = nn.RMSNorm((4, 5, 7))  # of the fixture low-sigma
 layer_eps_1e_3 = nn.LayerNorm((CHANNELS, *SPATIAL), eps=1e-3)
 
 
