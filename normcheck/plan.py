@@ -31,12 +31,13 @@ class Selection:
     """What to compare. Empty ``methods`` and ``fixtures`` mean all methods and the core fixtures.
 
     ``params`` are parameters by name, as text or as data; what is not among them is the fixture's own, or the default.
+    A method that keeps no running statistics has the first of ``modes`` alone, which are the same to it.
     """
 
     methods: Sequence[Method] = ()
     fixtures: Sequence[str] = ()
     dtypes: Sequence[DType] = (DType.FLOAT32,)
-    mode: Mode = Mode.TRAIN
+    modes: Sequence[Mode] = tuple(Mode)
     params: Mapping[str, Any] = field(default_factory=dict)
     convention: Convention = PYTORCH
     gradients: bool = True
@@ -60,8 +61,7 @@ class Plan:
 
 def all_cases() -> tuple[Case, ...]:
     """All cases of the fixtures that come with normcheck, with their own parameters."""
-    selections = (Selection(fixtures=(ALL,), dtypes=tuple(DType), mode=mode) for mode in Mode)
-    return tuple(each.case for selection in selections for each in plan(selection).cases)
+    return tuple(each.case for each in plan(Selection(fixtures=(ALL,), dtypes=tuple(DType))).cases)
 
 
 def plan(selection: Selection) -> Plan:
@@ -74,7 +74,8 @@ def plan(selection: Selection) -> Plan:
     cases: dict[str, PlannedCase] = {}
     notes: list[str] = []
     refusals: list[NormcheckError] = []
-    for fixture in select(selection.fixtures or DEFAULT_FIXTURES):
+    chosen = select(selection.fixtures or DEFAULT_FIXTURES)
+    for fixture in chosen:
         for method in selection.methods or Method:
             named = selection.methods and fixture.argument in selection.fixtures  # itself, not by a tag
             if not named and fixture.excludes(definition(method), method):
@@ -89,7 +90,16 @@ def plan(selection: Selection) -> Plan:
                 notes.append(f"left out: {refusal}")
     if not cases:
         raise refusals[0] if refusals else NothingComparedError("the selection leaves nothing to compare")
+    notes += _undecided(chosen, selection)
     return Plan(cases=tuple(cases.values()), notes=tuple(dict.fromkeys(notes)))
+
+
+def _undecided(chosen: Sequence[Fixture], selection: Selection) -> Iterator[str]:
+    """What of a tag is left out, by dtype: fixtures that can decide nothing in it."""
+    for dtype in selection.dtypes:
+        names = [fixture.name for fixture in chosen if not _decides(fixture, dtype, selection)]
+        if names:
+            yield f"left out in {dtype}, which cannot decide them: {', '.join(names)}"
 
 
 def _checked(selection: Selection) -> Selection:
@@ -119,40 +129,49 @@ def _cases(fixture: Fixture, method: Method, selection: Selection) -> Iterator[P
         params = checked(method, fixture.shape, params, where=where)
         if not fixture.pooled and fixture.parameters & {"weight", "bias"}:
             _check_parameters(fixture, method, params)
-        without = [
-            n for n in ("weight", "bias") if n not in own.affine and fixture.pooled and not entry.affine
-        ]
-        named = fixture.argument in selection.fixtures  # itself, not by a tag
+        unusual = () if entry.affine or not fixture.pooled else {"weight", "bias"}.difference(own.affine)
+        without = [n for n in ("weight", "bias") if n in {*unusual, *fixture.without} & fixture.parameters]
+        names = fixture.parameters.difference(without)
+        residual = "residual" in names
+        tracks = params.momentum is not None
         for dtype in selection.dtypes:
-            if fixture.dtypes is not None and dtype not in fixture.dtypes and not named:
+            if not _decides(fixture, dtype, selection):
                 continue
-            residual = "residual" in fixture.parameters
             convention = checked_convention(method, dtype, params, selection.convention, residual=residual)
-            names = fixture.parameters - set(without)
-            yield PlannedCase(
-                fixture=fixture,
-                case=Case(
-                    method=method,
-                    params=params,
-                    fixture=fixture.name,
-                    shape=fixture.shape,
-                    dtype=dtype,
-                    mode=selection.mode,
-                    layout=fixture.layout,
-                    parameter_dtype=fixture.parameter_dtype if dtype.half else None,
-                    steps=_steps(fixture, selection.mode),
-                    convention=convention,
-                    without=tuple(name for name in without if name in fixture.parameters),
-                    outputs=outputs(
-                        selection.mode,
-                        tracks=params.momentum is not None,
-                        weight="weight" in names and convention.weight is not Weight.IGNORED,
-                        bias="bias" in names and convention.bias is not Bias.IGNORED,
-                        gradients=selection.gradients,
-                        residual=residual,
+            for mode in selection.modes if tracks else selection.modes[:1]:
+                yield PlannedCase(
+                    fixture=fixture,
+                    case=Case(
+                        method=method,
+                        params=params,
+                        fixture=fixture.name,
+                        shape=fixture.shape,
+                        dtype=dtype,
+                        mode=mode,
+                        layout=fixture.layout,
+                        grad_layout=fixture.grad_layout,
+                        parameter_layout=fixture.parameter_layout,
+                        parameter_dtype=fixture.parameter_dtype if dtype.half else None,
+                        steps=_steps(fixture, mode),
+                        convention=convention,
+                        without=tuple(without),
+                        frozen=tuple(n for n in fixture.frozen if n == "x" or n in names),
+                        outputs=outputs(
+                            mode,
+                            tracks=tracks,
+                            weight="weight" in names and convention.weight is not Weight.IGNORED,
+                            bias="bias" in names and convention.bias is not Bias.IGNORED,
+                            gradients=selection.gradients,
+                            residual=residual,
+                            frozen=fixture.frozen,
+                        ),
                     ),
-                ),
-            )
+                )
+
+
+def _decides(fixture: Fixture, dtype: DType, selection: Selection) -> bool:
+    """True if ``dtype`` is one of those in which the fixture can decide anything, or the fixture was named itself."""
+    return fixture.dtypes is None or dtype in fixture.dtypes or fixture.argument in selection.fixtures
 
 
 def _check_parameters(fixture: Fixture, method: Method, params: Params) -> None:
