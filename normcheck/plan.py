@@ -99,7 +99,7 @@ def _undecided(chosen: Sequence[Fixture], selection: Selection) -> Iterator[str]
     for dtype in selection.dtypes:
         names = [fixture.name for fixture in chosen if not _decides(fixture, dtype, selection)]
         if names:
-            yield f"left out in {dtype}, which cannot decide them: {', '.join(names)}"
+            yield f"left out in {dtype}, in which they decide too little: {', '.join(names)}"
 
 
 def _checked(selection: Selection) -> Selection:

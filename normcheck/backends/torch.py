@@ -150,7 +150,9 @@ class Torch(Taped):
     def _in_memory(self, data: np.ndarray[Any, Any]) -> Tensor:
         """A view of the memory that ``data`` is a view of: its strides and its offset are a tensor's too."""
         owner = data.base
-        if not (isinstance(owner, np.ndarray) and owner.flags.c_contiguous and owner.itemsize == data.itemsize):
+        if not (
+            isinstance(owner, np.ndarray) and owner.flags.c_contiguous and owner.itemsize == data.itemsize
+        ):
             return torch.from_numpy(data).to(self._device)
         memory = torch.from_numpy(owner.reshape(-1).view(data.dtype)).to(self._device)
         start = data.__array_interface__["data"][0] - owner.__array_interface__["data"][0]
