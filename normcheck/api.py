@@ -8,11 +8,11 @@ from os import PathLike, fspath
 from pathlib import Path
 from typing import Any, TypeVar
 
-from normcheck import ledger
 from normcheck.case import Method, Mode
 from normcheck.conventions.catalogue import Convention, parse, spelled
 from normcheck.dtype import DType
 from normcheck.errors import UnknownNameError
+from normcheck.ledger.read import NO_LEDGER, read
 from normcheck.options import DEFAULT_TIMEOUT, Options
 from normcheck.parameters import row_of
 from normcheck.plan import Selection
@@ -81,7 +81,7 @@ def compare(
     options = Options(
         timeout=timeout, max_backward_error=max_backward_error, strict=strict, laws=laws, device=device
     )
-    known = () if config is None else ledger.read(Path(config))
+    known = NO_LEDGER if config is None else read(Path(config))
     return run(selection, _specs(backends), options, known=known)
 
 

@@ -11,7 +11,7 @@ from normcheck.conventions import Convention
 from normcheck.conventions.catalogue import PYTORCH, Bias, EpsPlacement, Weight
 from normcheck.dtype import DType
 from normcheck.errors import NormcheckError, NothingComparedError, ParameterError, UsageError
-from normcheck.fixtures import ALL, Fixture, OwnParams, select
+from normcheck.fixtures import Fixture, OwnParams, select
 from normcheck.methods import (
     checked,
     checked_convention,
@@ -57,11 +57,6 @@ class Plan:
 
     cases: tuple[PlannedCase, ...]
     notes: tuple[str, ...] = field(default=())
-
-
-def all_cases() -> tuple[Case, ...]:
-    """All cases of the fixtures that come with normcheck, with their own parameters."""
-    return tuple(each.case for each in plan(Selection(fixtures=(ALL,), dtypes=tuple(DType))).cases)
 
 
 def plan(selection: Selection) -> Plan:

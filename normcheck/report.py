@@ -162,6 +162,7 @@ class Report:
     arguments: Mapping[str, str] = field(default_factory=dict)  # of --backend, by the backend's name
     fixtures: Mapping[str, str] = field(default_factory=dict)  # arguments of --fixture, by the fixture's name
     max_backward_error: float | None = None  # what replaced the derived bound
+    ledger: str | None = field(default=None, metadata=ABSENT_BY_DEFAULT)  # the file of known deviations
     stale: tuple[str, ...] = field(default=(), metadata=ABSENT_BY_DEFAULT)  # what is wrong with the ledger
 
     def by_oracle(self) -> tuple[Comparison, ...]:
@@ -177,6 +178,14 @@ class Report:
         """The number of comparisons by verdict, without those that the ledger knows of."""
         return Counter(result.verdict for result in self.results if result.known is None)
 
+    @property
+    def all_known(self) -> bool:
+        """True where the run passes, but not all of its results do: the ledger knows of the others."""
+        return self.verdict is Verdict.PASS and self._any_known()
+
+    def _any_known(self) -> bool:
+        return any(result.known is not None for result in self.results)
+
     def undecided(self) -> frozenset[tuple[str, ...]]:
         """Each backend, method, dtype, output and law that is INCONCLUSIVE wherever it occurs in the run."""
         decided: dict[tuple[str, ...], bool] = {}
@@ -185,6 +194,20 @@ class Report:
                 key = _kind(result)
                 decided[key] = decided.get(key, False) or result.verdict is not Verdict.INCONCLUSIVE
         return frozenset(key for key, any_decided in decided.items() if not any_decided)
+
+    def failures(self) -> tuple[Comparison, ...]:
+        """The comparisons that keep the run from passing."""
+        undecided, uncovered = self.undecided(), self.uncovered()
+        return tuple(
+            result
+            for result in self.results
+            if result.known is None
+            and (
+                result.verdict in _FAILING
+                or (result.verdict is Verdict.INCONCLUSIVE and _kind(result) in undecided)
+                or (not result.verdict.compared and (result.backend, result.case.method) in uncovered)
+            )
+        )
 
     def decided_elsewhere(self) -> tuple[Comparison, ...]:
         """The INCONCLUSIVE comparisons of what another case of the run decides: they are no accusation."""
@@ -208,8 +231,10 @@ class Report:
             del counts[Verdict.INCONCLUSIVE]
         if self.stale:
             return Verdict.FAIL
-        if not counts and self.results:
+        if self.exit_code is ExitCode.OK and self._any_known() and set(counts) <= {Verdict.UNSUPPORTED}:
             return Verdict.PASS
+        if not counts and self.results:  # all of it is known, and none of it was compared
+            counts = Counter(self.counts())
         if counts[Verdict.UNSUPPORTED] and self.exit_code in {ExitCode.BACKEND, ExitCode.NOTHING_COMPARED}:
             failed = (v for v in SEVERITY[: SEVERITY.index(Verdict.LOOSE)] if counts[v])
             return next(failed, Verdict.UNSUPPORTED)
@@ -238,6 +263,9 @@ class Report:
         if not any(r.verdict.compared for r in self.by_oracle() if r.backend != EXPECTED):
             return ExitCode.NOTHING_COMPARED
         return ExitCode.BACKEND if self.uncovered() else ExitCode.OK
+
+
+_FAILING = {Verdict.FAIL, Verdict.ERROR, Verdict.CRASH, Verdict.TIMEOUT, Verdict.UNAVAILABLE}
 
 
 def _kind(result: Comparison) -> tuple[str, ...]:

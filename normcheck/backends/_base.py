@@ -7,7 +7,7 @@ function for each method, called like a user's own implementation: ``f(x, weight
 from __future__ import annotations
 
 import math
-from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Tuple
+from typing import Any, Callable, Dict, FrozenSet, List, Mapping, NamedTuple, Optional, Tuple
 
 import numpy as np
 
@@ -150,6 +150,10 @@ class Backend:
     def compiled(self, function: Function, static: Dict[str, Any]) -> Function:
         """``function`` of arrays alone, as the framework's users would run it."""
         return lambda *arrays, **named: function(*arrays, **named, **static)
+
+    def called(self, returned: Any) -> FrozenSet[str]:
+        """The framework's functions that ``returned`` was recorded to come from, as :mod:`._faults` names them."""
+        return frozenset()
 
     def differentiate(
         self,

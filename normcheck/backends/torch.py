@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-from typing import Any, ContextManager, Dict, List, Mapping, Optional, Tuple
+from typing import Any, ContextManager, Dict, FrozenSet, List, Mapping, Optional, Tuple
 
 import numpy as np
 import torch
 import torch.nn.functional as F  # noqa: N812 (PyTorch's own name for it)
 
-from normcheck.backends._adapter import FIRST, Params, Taped
+from normcheck.backends._adapter import FIRST, Params, Taped, first
 from normcheck.backends._base import (
     Function,
     NotAnArrayError,
@@ -80,6 +80,14 @@ class _Seeded(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *_: Tensor) -> Tuple[Tensor, None]:
         return ctx.grad_y, None
+
+
+def _has_weight(node: Any) -> bool:
+    """False for the function of a norm that was called with None for its weight."""
+    try:
+        return getattr(node, "_saved_weight", node) is not None
+    except RuntimeError:  # it had one, which has been freed
+        return True
 
 
 class Torch(Taped):
@@ -188,6 +196,21 @@ class Torch(Taped):
     def concatenate(self, arrays: List[Tensor], axis: int) -> Tensor:
         """A new tensor."""
         return torch.cat(arrays, dim=axis)
+
+    def called(self, returned: Any) -> FrozenSet[str]:
+        """The functions of autograd behind y; ``without weight`` where one was called so."""
+        y = first(returned)
+        nodes, names = [getattr(y, "grad_fn", None)], set()
+        seen = set(nodes)
+        while nodes:
+            node = nodes.pop()
+            if node is None:
+                continue
+            names.add(node.name() if _has_weight(node) else f"{node.name()} without weight")
+            behind = {each for each, _ in node.next_functions} - seen
+            seen |= behind
+            nodes += behind
+        return frozenset(names)
 
     def recording(self, leaves: List[Tensor]) -> ContextManager[Any]:
         """Autograd records what is called with tensors that require gradients."""

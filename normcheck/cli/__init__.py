@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import sys
 from typing import Any
 
 import click
 
+from normcheck.cli.output import hold_standard_descriptors, say, standard_output
+from normcheck.cli.shortage import shortage
+from normcheck.cli.signals import Terminated, ended_by_signals
 from normcheck.errors import ExitCode, NormcheckError
+from normcheck.printable import printable
+
+_BY_CLICK = frozenset({"-h", "--help", "--version"})
 
 COMMANDS = {
     "compare": "Run the methods on the backends and say which are right.",
@@ -76,27 +83,36 @@ def group() -> None:
     \b
     Start with:  normcheck compare --method group
     Exit codes:  0 passed, 1 mismatch, 2 usage, 3 bad input, 4 backend failed,
-                 5 nothing compared, 70 bug in normcheck, 130 interrupted
+                 5 nothing compared, 70 bug in normcheck, 130 interrupted,
+                 128+N ended by signal N
     """
 
 
 def main(args: list[str] | None = None) -> None:
     """Run the command line and exit with its code; every error is one line on stderr."""
+    hold_standard_descriptors()
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")  # a mark that the locale cannot show is no reason to stop
-    sys.exit(_run(args))
+    try:
+        with ended_by_signals():
+            code = _run(args)
+    except Terminated as end:
+        say(f"normcheck: {end}")
+        code = end.exit_code
+    sys.exit(code)
 
 
 def _run(args: list[str] | None) -> int:
     try:
-        result: Any = group.main(args=args, prog_name="normcheck", standalone_mode=False)
-        sys.stdout.flush()
+        shown_by_click = not _BY_CLICK.isdisjoint(sys.argv[1:] if args is None else args)
+        with standard_output() if shown_by_click else contextlib.nullcontext():
+            result: Any = group.main(args=args, prog_name="normcheck", standalone_mode=False)
     except NormcheckError as error:
         _complain(str(error), error.details)
         return error.exit_code
     except click.exceptions.NoArgsIsHelpError as error:
-        click.echo(error.format_message(), err=True)
+        say(error.format_message())
         return ExitCode.USAGE
     except click.ClickException as error:
         where = getattr(error, "ctx", None)
@@ -106,34 +122,30 @@ def _run(args: list[str] | None) -> int:
     except (KeyboardInterrupt, click.Abort):
         _complain("interrupted")
         return ExitCode.INTERRUPTED
-    except BrokenPipeError:
-        return _hang_up()
-    except Exception as error:  # a bug: the user gets a line, the log has the rest
-        return _bug(error)
+    except Exception as error:  # the machine is out of something, or it is a bug
+        return _not_the_users(error)
     return int(result) if isinstance(result, int) else ExitCode.OK
 
 
 def _complain(message: str, details: str = "") -> None:
-    from normcheck.printable import printable
-
     if details.strip():
-        click.echo(printable(details.rstrip()), err=True)
-    click.echo(f"normcheck: {printable(message)}", err=True)
+        say(printable(details.rstrip()))
+    say(f"normcheck: {printable(message)}")
 
 
-def _hang_up() -> int:
-    """The reader has closed the pipe; keep Python from complaining at exit."""
-    import os
-
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    return ExitCode.OK
-
-
-def _bug(error: Exception) -> int:
-    from normcheck.cli.bug import write_log
-
-    log = write_log(error)
-    _complain(
-        f"internal error: {type(error).__name__}: {error}. This is a bug in normcheck; please report it with {log}"
+def _not_the_users(error: Exception) -> int:
+    if (sentence := shortage(error)) is not None:
+        _complain(sentence)
+        return ExitCode.BACKEND
+    what = (
+        f"internal error: {type(error).__name__}: {error}. This is a bug in normcheck; please report it with "
     )
+    try:
+        from normcheck.cli import bug
+
+        _complain(what + bug.write_log(error))
+    except OSError:  # there is no room for it
+        import traceback
+
+        _complain(f"{what}this", "".join(traceback.format_exception(error)))
     return ExitCode.INTERNAL

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from normcheck.cli._types import console
+from normcheck.cli.output import console, standard_output
 from normcheck.errors import ExitCode
 
 
@@ -19,5 +19,6 @@ def command(names: tuple[str, ...]) -> int:
     from normcheck.run.probe import probe_backends
 
     found = probe_backends(names)
-    show_backends(found, console())
+    with standard_output():
+        show_backends(found, console())
     return ExitCode.OK if any(backend.environment for backend in found) else ExitCode.BACKEND

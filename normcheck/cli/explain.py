@@ -8,7 +8,8 @@ import click
 
 from normcheck.case import Method
 from normcheck.cli._selection import case_options, selection
-from normcheck.cli._types import OneOf, console
+from normcheck.cli._types import OneOf
+from normcheck.cli.output import console, standard_output
 from normcheck.dtype import DType
 
 
@@ -41,4 +42,5 @@ def command(*, method: Method, fixture: str, **options: Any) -> None:
     from normcheck.explain.sets import explain
     from normcheck.explain.show import show
 
-    show(explain(planned), console())
+    with standard_output():
+        show(explain(planned), console())

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from normcheck.cli.output import console, standard_output
+
 if TYPE_CHECKING:
     from normcheck.fixtures import Fixture
 
@@ -20,12 +22,13 @@ def command(names: tuple[str, ...]) -> None:
 
     chosen = select(names) if names else tuple(catalogue().values())
     if len(chosen) > 1 or ALL in names:
-        click.echo(_listed(chosen), nl=False)
+        with standard_output():
+            click.echo(_listed(chosen), nl=False)
         return
-    from normcheck.cli._types import console
     from normcheck.reports.listing import show_fixture
 
-    show_fixture(chosen[0], console())
+    with standard_output():
+        show_fixture(chosen[0], console())
 
 
 def _listed(fixtures: Iterable[Fixture]) -> str:

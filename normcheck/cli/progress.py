@@ -22,18 +22,22 @@ def progress_line() -> Iterator[OnProgress]:
 
     def update(done: Mapping[str, int], total: int) -> None:
         nonlocal shown
-        if sys.stderr.isatty() and time.monotonic() - start > SILENT:
+        if sys.stderr is not None and sys.stderr.isatty() and time.monotonic() - start > SILENT:
             text = "  ".join(f"{printable(name)} {count}/{total}" for name, count in done.items())
-            sys.stderr.write(f"{CLEAR}{text[: _columns() - 1]}")
-            sys.stderr.flush()
+            _draw(f"{CLEAR}{text[: _columns() - 1]}")
             shown = True
 
     try:
         yield update
     finally:
         if shown:
-            sys.stderr.write(CLEAR)
-            sys.stderr.flush()
+            _draw(CLEAR)
+
+
+def _draw(text: str) -> None:
+    with contextlib.suppress(OSError):  # the terminal may have gone
+        sys.stderr.write(text)
+        sys.stderr.flush()
 
 
 def _columns() -> int:

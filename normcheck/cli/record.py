@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from normcheck.cli._selection import device_option, selection, selection_options, timeout_option
-from normcheck.cli._types import say, write_atomically
+from normcheck.cli.output import check_file, say, write_file
 from normcheck.errors import ExitCode
 from normcheck.verdict import Verdict
 
@@ -21,7 +21,11 @@ from normcheck.verdict import Verdict
     help="The backend to record, as for compare.",
 )
 @click.option(
-    "--output", required=True, type=click.Path(dir_okay=False), metavar="FILE", help="A .safetensors file."
+    "--output",
+    required=True,
+    type=click.Path(dir_okay=False, readable=False),
+    metavar="FILE",
+    help="A .safetensors file.",
 )
 @selection_options
 @device_option
@@ -42,11 +46,12 @@ def command(backend: str, output: str, device: str, timeout: float, **options: A
     from normcheck.run.record import record
     from normcheck.run.recording import to_bytes
 
+    check_file(output)
     with progress_line() as on_progress:
         recording = record(
             selection(**options), backend, Options(timeout=timeout, device=device), on_progress
         )
-    write_atomically(output, to_bytes(recording))
+    write_file(output, to_bytes(recording))
     verdicts = Counter(recorded.answer.verdict for recorded in recording.cases.values())
     outputs = sum(len(recorded.answer.outputs) for recorded in recording.cases.values())
     without = ", ".join(f"{count} {verdict}" for verdict, count in verdicts.items() if verdict is not None)

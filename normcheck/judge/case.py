@@ -123,6 +123,8 @@ class CaseJudge:
         total = int(np.prod(self._shape(output)))
         if answer.verdict is not None:
             return Judgement(verdict=answer.verdict, reason=answer.reason)
+        if (fault := answer.unsupported.get(output)) is not None:
+            return Judgement(verdict=Verdict.UNSUPPORTED, total=total, reason=fault)
         if (error := answer.errors.get(output)) is not None:
             return Judgement(verdict=Verdict.ERROR, total=total, reason=error)
         if (problem := answer.problems.get(output)) is not None:
@@ -145,7 +147,9 @@ class CaseJudge:
             judgement = found.get((backend, output)) or self._failed(output, answer)
             assert judgement is not None  # noqa: S101 (what does not fail has been measured)
             defect = answer.call_defect(output)
-            if defect is not None and output not in answer.errors and output not in answer.problems:
+            if defect is not None and not any(
+                output in known for known in (answer.unsupported, answer.errors, answer.problems)
+            ):
                 judgement = replace(judgement, verdict=Verdict.FAIL, reason=defect)
             extra: dict[str, Any] = {"seconds": answer.seconds, "stderr": answer.stderr}
             results.append(self._comparison(backend, output, judgement, **extra))

@@ -10,7 +10,7 @@ from normcheck.report import EXPECTED, Comparison, Report
 from normcheck.reports import paragraphs
 from normcheck.reports.agreement import agreement
 from normcheck.reports.figures import ROLES, by_case, by_law, by_output
-from normcheck.reports.text import MARKS, number, plural
+from normcheck.reports.text import KNOWN, MARKS, number, plural
 from normcheck.reports.view import Line, Pairs, Role, Section, Span, View
 from normcheck.verdict import Verdict
 
@@ -95,11 +95,11 @@ def _summary(report: Report) -> Iterator[Line]:
     if report.stale:
         parts.append(f"{len(report.stale)} stale in the ledger")
     verdict = report.verdict
+    head = Span(f"{MARKS[verdict]} {verdict.value}", ROLES[verdict])
+    if report.all_known:
+        head = Span(f"{KNOWN} known", Role.KNOWN)
     extent = f"{plural(len(report.cases), 'case')}, {plural(len(report.results), 'comparison')}"
-    yield (
-        Span(f"{MARKS[verdict]} {verdict.value}", ROLES[verdict]),
-        Span(f"  {extent}: {', '.join(parts)}"),
-    )
+    yield (head, Span(f"  {extent}: {', '.join(parts)}"))
     if report.max_backward_error is not None:
         yield (Span(f"allowed backward error set by --max-backward-error: {report.max_backward_error:g}"),)
     for backend, method in report.uncovered():

@@ -35,6 +35,8 @@ def remarks(report: Report) -> Iterator[Line]:
     yield from _decided_elsewhere(report)
     yield from _unsupported(report.results)
     yield from _known(report.results)
+    if report.ledger is not None:
+        yield (Span(f"ledger: {report.ledger}", Role.QUIET),)
     for problem in report.stale:
         yield (Span(f"{MARKS[Verdict.FAIL]} LEDGER  ", Role.BAD), Span(problem))
     for note in report.notes:

@@ -22,9 +22,9 @@ MARKS = {
 KNOWN = "†"  # in place of the mark of a verdict that the ledger knows of
 
 
-def plural(count: int, noun: str) -> str:
-    """``1 case``, ``2 cases``."""
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+def plural(count: int, noun: str, several: str = "") -> str:
+    """``1 case``, ``2 cases``; ``several`` is what has another ending."""
+    return f"{count} {noun if count == 1 else several or f'{noun}s'}"
 
 
 def joined(names: Sequence[str]) -> str:

@@ -39,6 +39,7 @@ def answer_of(header: Mapping[str, Any], outputs: Mapping[str, frames.Tagged], p
         outputs={name: untagged(*array) for name, array in outputs.items()},
         problems={str(name): str(problem) for name, problem in header["problems"].items()},
         errors={str(name): str(error) for name, error in header["errors"].items()},
+        unsupported={str(name): str(reason) for name, reason in header["unsupported"].items()},
         absent=frozenset(map(str, header["absent"])),
         nondeterministic=frozenset(map(str, header["nondeterministic"])),
         overwritten=frozenset(map(str, header["overwritten"])),

@@ -11,12 +11,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from normcheck import ledger
 from normcheck._version import __version__
 from normcheck.answer import Answer
-from normcheck.backends import registered
+from normcheck.ledger.apply import applied
+from normcheck.ledger.read import NO_LEDGER, Ledger
 from normcheck.options import Options
-from normcheck.plan import PlannedCase, Selection, all_cases, plan
+from normcheck.plan import PlannedCase, Selection, plan
 from normcheck.report import Environment, Report
 from normcheck.run.backends import BackendSpec, backend_specs
 from normcheck.run.process import WorkerProcess
@@ -36,7 +36,7 @@ def run(
     backends: Sequence[str | BackendSpec] = (),
     options: Options | None = None,
     on_progress: OnProgress = ignore,
-    known: Sequence[ledger.Entry] = (),
+    known: Ledger = NO_LEDGER,
 ) -> Report:
     """Compare ``backends`` (specs, or as ``--backend`` takes them; none: the usable default ones) on ``selection``.
 
@@ -55,10 +55,7 @@ def run(
         planned = plan(selection)  # may take NumPy to import, and the user's files to read
         session = _Session(specs, planned.cases, options, directory, on_progress)
         report = session.report(processes, (*notes, *planned.notes))
-    if not known:
-        return report
-    results, stale = ledger.apply(known, report.results, backends=registered, cases=_case_ids)
-    return replace(report, results=results, stale=stale)
+    return applied(known, report)
 
 
 @contextmanager
@@ -73,17 +70,6 @@ def _workers(specs: Iterable[BackendSpec], directory: str) -> Iterator[dict[str,
     finally:
         for process in processes.values():
             process.kill()
-
-
-def _case_ids(pattern: str) -> Iterator[str]:
-    """The ids of all cases of the fixtures that come with normcheck; by laws too where the pattern speaks of one."""
-    cases = all_cases()
-    yield from (case.id for case in cases)
-    if "law" in pattern:
-        from normcheck.judge.laws import LAWS
-
-        named = [law.name for law in LAWS if law.name in pattern] or [law.name for law in LAWS]
-        yield from (case.id_with(f"law={name}") for name in named for case in cases)
 
 
 @dataclass(frozen=True, slots=True)

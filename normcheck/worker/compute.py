@@ -8,6 +8,7 @@ from typing import Any, Dict, List, Optional, Tuple
 import numpy as np
 
 from normcheck.backends._base import GRADIENTS, Backend, NotAnArrayError, Tagged, Task, laid_out
+from normcheck.backends._faults import known_fault
 from normcheck.worker import expressed, frames, signature, target
 
 ARRAYS = ("x", "weight", "bias")
@@ -175,8 +176,12 @@ class Worker:
         values.update({name: named[name] for name in absent if name in named})
         absent = [name for name in absent if name not in values]
         errors: Dict[str, str] = {}
+        unsupported: Dict[str, str] = {}
         asked = [name for name in task.outputs if name in GRADIENTS]
-        if error is not None:
+        fault = None if error is None else known_fault(error, self.backend.called(returned))
+        if fault is not None:
+            unsupported = dict.fromkeys(asked, fault)
+        elif error is not None:
             errors = {name: f"could not be differentiated: {target.summary(error)}" for name in asked}
         elif gradients is None:
             absent += asked
@@ -195,7 +200,14 @@ class Worker:
                 outputs[name] = self._narrowed(task, name, (dtype, array), inputs)
             else:
                 problems[name] = f"has dtype {dtype}"
-        return {"status": "ok", "outputs": outputs, "problems": problems, "errors": errors, "absent": absent}
+        return {
+            "status": "ok",
+            "outputs": outputs,
+            "problems": problems,
+            "errors": errors,
+            "unsupported": unsupported,
+            "absent": absent,
+        }
 
     def _narrowed(self, task: Task, name: str, found: Tagged, inputs: Inputs) -> Tagged:
         """An output; the gradient of a parameter that was widened for the adapter in the dtype of the parameter."""

@@ -14,6 +14,7 @@ import threading
 from typing import Any, Dict, Iterable, Iterator, Tuple
 
 from normcheck.backends._base import Backend, Tagged, Task, UnavailableError
+from normcheck.backends._faults import known_fault
 from normcheck.worker import frames, signature, target
 from normcheck.worker.compute import Worker
 from normcheck.worker.offers import offers
@@ -74,6 +75,8 @@ def reply_to(worker: Worker, task: Task, inputs: Dict[str, Tagged]) -> Dict[str,
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # SystemExit too: a case that raises has no result, whatever it raises
+        if (fault := known_fault(error)) is not None:
+            return {"status": "unsupported", "message": fault}
         return {
             "status": "error",
             "message": target.summary(error),

@@ -106,6 +106,8 @@ class LawJudge:
 
         if answer.verdict is not None:
             return failed(answer.verdict, answer.reason)
+        if (fault := answer.unsupported.get(term.output)) is not None:
+            return failed(Verdict.UNSUPPORTED, f"{term.output}: {fault}")
         if (error := answer.errors.get(term.output)) is not None:
             return failed(Verdict.ERROR, f"{term.output} {error}")
         if (problem := answer.problems.get(term.output)) is not None:
