@@ -29,11 +29,13 @@ class Mode(enum.StrEnum):
 
 
 class Layout(enum.StrEnum):
-    """The memory layout in which a backend gets x; its values and shape are the same."""
+    """The memory layout in which a backend gets an array; its values and shape are the same."""
 
     CONTIGUOUS = "contiguous"
     CHANNELS_LAST = "channels_last"
     STRIDED = "strided"  # every second element of something larger
+    OFFSET = "offset"  # a slice, which begins some elements into its memory
+    EXPANDED = "expanded"  # one sample, which stands for all of them
 
 
 class Output(enum.StrEnum):
@@ -71,7 +73,9 @@ class Case:
     ``shape`` is that of x. ``steps`` counts the training calls, one after the other on the same batch, before the
     running statistics are looked at. ``parameter_dtype`` is that of weight, bias and running statistics where it
     is not ``dtype``. ``convention`` is what the method leaves open: a result is judged by that one.
-    ``without`` names parameters of the fixture that the case leaves out.
+    ``without`` names parameters of the fixture that the case leaves out, ``frozen`` arrays that require no gradient.
+    ``layout`` is that of x (and of a residual), ``grad_layout`` that of grad_y, ``parameter_layout`` that of weight,
+    bias and running statistics.
     """
 
     method: Method
@@ -85,6 +89,9 @@ class Case:
     parameter_dtype: DType | None = None
     convention: Convention = field(default=PYTORCH, metadata=ABSENT_BY_DEFAULT)
     without: tuple[str, ...] = field(default=(), metadata=ABSENT_BY_DEFAULT)
+    frozen: tuple[str, ...] = field(default=(), metadata=ABSENT_BY_DEFAULT)
+    grad_layout: Layout = field(default=Layout.CONTIGUOUS, metadata=ABSENT_BY_DEFAULT)
+    parameter_layout: Layout = field(default=Layout.CONTIGUOUS, metadata=ABSENT_BY_DEFAULT)
     outputs: tuple[Output, ...] = (Output.Y,)
 
     @property

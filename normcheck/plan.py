@@ -35,12 +35,13 @@ class Selection:
     """What to compare. Empty ``methods`` and ``fixtures`` mean all methods and the core fixtures.
 
     ``params`` are parameters by name, as text or as data; what is not among them is the fixture's own, or the default.
+    A method that keeps no running statistics has the first of ``modes`` alone, which are the same to it.
     """
 
     methods: Sequence[Method] = ()
     fixtures: Sequence[str] = ()
     dtypes: Sequence[DType] = (DType.FLOAT32,)
-    mode: Mode = Mode.TRAIN
+    modes: Sequence[Mode] = tuple(Mode)
     params: Mapping[str, Any] = field(default_factory=dict)
     convention: Convention = PYTORCH
     gradients: bool = True
@@ -74,7 +75,8 @@ def plan(selection: Selection, layers: Sequence[Layer] = ()) -> Plan:
     """
     selection = _checked(selection)
     found = _Found()
-    for fixture in select(selection.fixtures or DEFAULT_FIXTURES):
+    chosen = select(selection.fixtures or DEFAULT_FIXTURES)
+    for fixture in chosen:
         for method in selection.methods or Method:
             named = _named(fixture, selection)
             if not (named and selection.methods) and fixture.excludes(definition(method), method):
@@ -93,6 +95,7 @@ def plan(selection: Selection, layers: Sequence[Layer] = ()) -> Plan:
                 found.add(_cases(fixture, method, selection, layers))
     if not found.cases:
         raise _nothing(found, layers)
+    found.notes += _undecided(chosen, selection)
     return Plan(cases=tuple(found.cases.values()), notes=tuple(dict.fromkeys(found.notes)))
 
 
@@ -148,6 +151,14 @@ def _not_compared(planned: PlannedCase) -> str:
     )
 
 
+def _undecided(chosen: Sequence[Fixture], selection: Selection) -> Iterator[str]:
+    """What of a tag is left out, by dtype: fixtures that can decide nothing in it."""
+    for dtype in selection.dtypes:
+        names = [fixture.name for fixture in chosen if not _decides(fixture, dtype, selection)]
+        if names:
+            yield f"left out in {dtype}, in which they decide too little: {', '.join(names)}"
+
+
 def _checked(selection: Selection) -> Selection:
     """The selection with parameters read; UsageError for those that no chosen method has, or that contradict."""
     given = {name: row_of(name).value(value) for name, value in selection.params.items()}
@@ -174,7 +185,7 @@ def _cases(
     layer = layers[0] if layers else None
     for entry in _entries(fixture, method, selection, layer):
         for dtype in selection.dtypes:
-            if fixture.dtypes is not None and dtype not in fixture.dtypes and not named:
+            if not _decides(fixture, dtype, selection):
                 continue
             brought = _brought(layer, method, dtype)
             given = _overlaid(entry.params, brought, selection.params)
@@ -185,38 +196,47 @@ def _cases(
             params = checked(method, fixture.shape, params, where=where)
             if not fixture.pooled and fixture.parameters & {"weight", "bias"}:
                 _check_parameters(fixture, method, params)
-            without = [
-                name for name in ("weight", "bias") if fixture.pooled and not _has(own, entry, layer, name)
-            ]
-            if layers:
-                fixture = _with_arrays(layers, fixture, parameter_shape(method, fixture.shape, params))
-            residual = "residual" in fixture.parameters
+            shape = parameter_shape(method, fixture.shape, params)
+            used = _with_arrays(layers, fixture, shape) if layers else fixture
+            without = [n for n in ("weight", "bias") if _lacks(used, own, entry, layer, n)]
+            names = used.parameters.difference(without)
+            residual = "residual" in names
+            tracks = params.momentum is not None
             convention = checked_convention(method, dtype, params, selection.convention, residual=residual)
-            names = fixture.parameters - set(without)
-            yield PlannedCase(
-                fixture=fixture,
-                case=Case(
-                    method=method,
-                    params=params,
-                    fixture=fixture.name,
-                    shape=fixture.shape,
-                    dtype=dtype,
-                    mode=selection.mode,
-                    layout=fixture.layout,
-                    parameter_dtype=fixture.parameter_dtype if dtype.half else None,
-                    steps=_steps(fixture, selection.mode),
-                    convention=convention,
-                    without=tuple(name for name in without if name in fixture.parameters),
-                    outputs=outputs(
-                        selection.mode,
-                        tracks=params.momentum is not None,
-                        weight="weight" in names and convention.weight is not Weight.IGNORED,
-                        bias="bias" in names and convention.bias is not Bias.IGNORED,
-                        gradients=selection.gradients,
-                        residual=residual,
+            for mode in selection.modes if tracks else selection.modes[:1]:
+                yield PlannedCase(
+                    fixture=used,
+                    case=Case(
+                        method=method,
+                        params=params,
+                        fixture=fixture.name,
+                        shape=fixture.shape,
+                        dtype=dtype,
+                        mode=mode,
+                        layout=fixture.layout,
+                        grad_layout=fixture.grad_layout,
+                        parameter_layout=fixture.parameter_layout,
+                        parameter_dtype=used.parameter_dtype if dtype.half else None,
+                        steps=_steps(fixture, mode),
+                        convention=convention,
+                        without=tuple(without),
+                        frozen=tuple(n for n in fixture.frozen if n == "x" or n in names),
+                        outputs=outputs(
+                            mode,
+                            tracks=tracks,
+                            weight="weight" in names and convention.weight is not Weight.IGNORED,
+                            bias="bias" in names and convention.bias is not Bias.IGNORED,
+                            gradients=selection.gradients,
+                            residual=residual,
+                            frozen=fixture.frozen,
+                        ),
                     ),
-                ),
-            )
+                )
+
+
+def _decides(fixture: Fixture, dtype: DType, selection: Selection) -> bool:
+    """True if ``dtype`` is one of those in which the fixture can decide anything, or the fixture was named itself."""
+    return fixture.dtypes is None or dtype in fixture.dtypes or fixture.argument in selection.fixtures
 
 
 def _brought(layer: Layer | None, method: Method, dtype: DType) -> dict[str, Any]:
@@ -283,9 +303,14 @@ def _check_fit(layer: Layer, method: Method, fixture: Fixture, params: Params, w
     raise ParameterError(f"{where}: {reason}")
 
 
-def _has(own: Definition, entry: OwnParams, layer: Layer | None, name: str) -> bool:
-    """True if a case of the method has the weight or the bias of a fixture that has them for every method."""
-    return (name in own.affine or entry.affine) and (layer is None or name in layer.holds)
+def _lacks(fixture: Fixture, own: Definition, entry: OwnParams, layer: Layer | None, name: str) -> bool:
+    """True if a case does not get the weight or the bias that its fixture has: it says so, or who answers has none."""
+    if name not in fixture.parameters:
+        return False
+    if not fixture.pooled:
+        return name in fixture.without
+    usual = name in own.affine or entry.affine
+    return not usual or (name in fixture.without if layer is None else name not in layer.holds)
 
 
 def _check_parameters(fixture: Fixture, method: Method, params: Params) -> None:

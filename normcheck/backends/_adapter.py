@@ -26,6 +26,7 @@ from normcheck.backends._base import (
     Backend,
     Differentiated,
     Function,
+    Task,
     as_channel_lists,
     inverse_order,
     is_regular,
@@ -217,6 +218,12 @@ class Axes:
 class Taped(Adapter):
     """An adapter of a framework that records the call and then goes back from y."""
 
+    frozen: Tuple[str, ...] = ()  # the gradients that are not wanted in this case
+
+    def configure(self, task: Task) -> None:
+        """Note what is frozen: it requires no gradient."""
+        self.frozen = tuple(f"grad_{name}" for name in task.frozen)
+
     def recording(self, leaves: List[Any]) -> ContextManager[Any]:
         """The context of the call, whose gradients with respect to ``leaves`` are wanted."""
         return contextlib.nullcontext()
@@ -228,7 +235,7 @@ class Taped(Adapter):
     def differentiate(self, *call: Any) -> Differentiated:
         """The gradients from y back to x, weight and bias."""
         function, static, arrays, named, grad_y = call
-        leaves = by_gradient(arrays)
+        leaves = {name: leaf for name, leaf in by_gradient(arrays).items() if name not in self.frozen}
         with self.recording(list(leaves.values())) as tape:
             returned = self.compiled(function, static)(*arrays, **named)
         try:

@@ -17,6 +17,7 @@ Tagged = Tuple[str, "np.ndarray[Any, Any]"]  # the dtype's name, and the data
 
 Differentiated = Tuple[Any, Optional[Dict[str, Any]], Optional[BaseException]]
 GRADIENTS = ("grad_x", "grad_weight", "grad_bias", "grad_residual")
+OFFSET = 3  # elements before a slice: it is then not aligned for vectors either
 
 
 class Task(NamedTuple):
@@ -34,11 +35,20 @@ class Task(NamedTuple):
     convention: Mapping[str, Any] = {}  # what is not PyTorch's
     arrays: Tuple[str, ...] = ("x",)  # those that the case has
     once: bool = False  # by one call, which others follow; else by two
+    frozen: Tuple[str, ...] = ()  # those of them that require no gradient
+    grad_layout: str = "contiguous"
+    parameter_layout: str = "contiguous"
 
     @property
     def tracks(self) -> bool:
         """True if the layer keeps running statistics."""
         return "momentum" in self.params
+
+    def layout_of(self, name: str) -> str:
+        """The memory layout of the array ``name``."""
+        return {"x": self.layout, "residual": self.layout, "grad_y": self.grad_layout}.get(
+            name, self.parameter_layout
+        )
 
 
 class NotAnArrayError(TypeError):
@@ -204,14 +214,26 @@ def named(array: np.ndarray[Any, Any]) -> Tagged:
 
 
 def laid_out(array: np.ndarray[Any, Any], layout: str) -> np.ndarray[Any, Any]:
-    """A copy of ``array`` in the memory ``layout``."""
+    """A copy of ``array`` in the memory ``layout``; a law's array whose samples differ is not expanded."""
     if layout == "channels_last" and array.ndim > 2:
         return np.moveaxis(np.ascontiguousarray(np.moveaxis(array, 1, -1)), -1, 1)
     if layout == "strided":
         larger = np.zeros((*array.shape[:-1], 2 * array.shape[-1]), array.dtype)
         larger[..., ::2] = array
         return larger[..., ::2]
+    if layout == "offset":
+        larger = np.zeros(OFFSET + array.size, array.dtype)
+        larger[OFFSET:] = array.reshape(-1)
+        return larger[OFFSET:].reshape(array.shape)
+    if layout == "expanded" and array.shape[:1] > (1,):
+        first = array[:1].copy()
+        if all(_same_bits(first[0], sample) for sample in array[1:]):
+            return np.lib.stride_tricks.as_strided(first, array.shape, (0, *first.strides[1:]))
     return array.copy()
+
+
+def _same_bits(a: np.ndarray[Any, Any], b: np.ndarray[Any, Any]) -> bool:
+    return np.ascontiguousarray(a).tobytes() == np.ascontiguousarray(b).tobytes()
 
 
 def flattened(array: Any, kept: int) -> Any:

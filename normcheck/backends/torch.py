@@ -107,9 +107,20 @@ class Torch(Taped):
     def from_numpy(self, tagged: Tagged) -> Tensor:
         """A tensor on the device; on the CPU it shares the memory of the data."""
         dtype, data = tagged
-        if dtype == "bfloat16":
-            return torch.from_numpy(data.view(np.int16)).view(torch.bfloat16).to(self._device)
-        return torch.from_numpy(data).to(self._device)
+        tensor = self._in_memory(data.view(np.int16) if dtype == "bfloat16" else data)
+        return tensor.view(torch.bfloat16) if dtype == "bfloat16" else tensor
+
+    def _in_memory(self, data: np.ndarray[Any, Any]) -> Tensor:
+        """A view of the memory that ``data`` is a view of: its strides and its offset are a tensor's too."""
+        owner = data.base
+        if not (
+            isinstance(owner, np.ndarray) and owner.flags.c_contiguous and owner.itemsize == data.itemsize
+        ):
+            return torch.from_numpy(data).to(self._device)
+        memory = torch.from_numpy(owner.reshape(-1).view(data.dtype)).to(self._device)
+        start = data.__array_interface__["data"][0] - owner.__array_interface__["data"][0]
+        strides = [step // data.itemsize for step in data.strides]
+        return memory.as_strided(data.shape, strides, start // data.itemsize)
 
     def to_numpy(self, value: Any) -> Tagged:
         """The tensor's data; bfloat16, which NumPy does not have, as 16-bit integers."""

@@ -33,6 +33,7 @@ class TorchCompile(Torch):
 
     def configure(self, task: Task) -> None:
         """Start anew: after some programs of one function the compiler would give up and run it eagerly."""
+        super().configure(task)
         self._programs.clear()
         torch.compiler.reset()
 

@@ -54,7 +54,12 @@ _OPTIONS = (
         help="Default: float32.",
     ),
     click.option(
-        "--mode", type=OneOf("mode", Mode), default=Mode.TRAIN, help="For batch norm. Default: train."
+        "--mode",
+        "modes",
+        type=OneOf("mode", Mode),
+        multiple=True,
+        default=tuple(Mode),
+        help="For batch norm, and instance norm that keeps running statistics. Default: train and eval.",
     ),
     *_OF_CASE,
     click.option(

@@ -11,7 +11,7 @@ from __future__ import annotations
 import functools
 import importlib
 import math
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from typing import Any
 
 from normcheck.case import Case, Method, Mode, Output
@@ -93,15 +93,22 @@ def parameter_shape(method: Method, shape: Shape, params: Params) -> Shape:
 
 
 def outputs(
-    mode: Mode, *, tracks: bool, weight: bool, bias: bool, gradients: bool, residual: bool = False
+    mode: Mode,
+    *,
+    tracks: bool,
+    weight: bool,
+    bias: bool,
+    gradients: bool,
+    residual: bool = False,
+    frozen: Container[str] = (),
 ) -> tuple[Output, ...]:
     """What a layer computes: y; with a residual the sum; in training running statistics; and the gradients."""
     found = [Output.Y, *[Output.SUM] * residual]
     if tracks and mode is Mode.TRAIN:
         found += [Output.RUNNING_MEAN, Output.RUNNING_VAR]
     if gradients:
-        found += [Output.GRAD_X, *[Output.GRAD_WEIGHT] * weight, *[Output.GRAD_BIAS] * bias]
-        found += [Output.GRAD_RESIDUAL] * residual
+        asked = {"x": True, "weight": weight, "bias": bias, "residual": residual}
+        found += [Output(f"grad_{name}") for name, given in asked.items() if given and name not in frozen]
     return tuple(found)
 
 

@@ -104,8 +104,7 @@ class Worker:
     ) -> Reply:
         """Call ``function`` once on fresh copies of ``inputs``; it gets ``state``, and updates what is ``claimed``."""
         copies = {
-            name: (dtype, laid_out(array, task.layout) if name == "x" else array.copy())
-            for name, (dtype, array) in inputs.items()
+            name: (dtype, laid_out(array, task.layout_of(name))) for name, (dtype, array) in inputs.items()
         }
         native = {name: self.backend.from_numpy(tagged) for name, tagged in copies.items()}
         if self.own is None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 
 from files import RESIDUAL
-from registry import CENTRED, EIGHT_CHANNELS, FULL, HALF, IMAGES, B, G, I, L, Mutant, R, table
+from registry import CENTRED, EIGHT_CHANNELS, FULL, HALF, IMAGES, METHODS, B, G, I, L, Mutant, R, table
 
 mutants = functools.partial(table, of=Mutant)
 HIDDEN_IN_HALF = {"killed_in": FULL}  # below what rounding the result to a half precision may cost
@@ -13,6 +13,8 @@ HIDDEN_IN_HALF = {"killed_in": FULL}  # below what rounding the result to a half
 HIDDEN_IN_HALF_FOR_RMS = {"hidden": tuple(("rms", dtype) for dtype in HALF)}
 STATE = {"breaks": ("y", "state")}
 OF_THE_MEAN = {"methods": CENTRED}  # RMS norm has none
+GRADIENTS = {"breaks": ("y", "state", "gradients")}
+ALONE = {"methods": CENTRED, "breaks": ("y", "gradients", "result")}  # RMS norm has no bias alone
 
 MUTANTS: tuple[Mutant, ...] = (
     *mutants(
@@ -180,8 +182,8 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     *mutants(
         "state",
-        ("batch_in_inference", "R5", "the batch's statistics in inference"),
-        ("running_in_training", "R6", "running statistics in training"),
+        ("batch_in_inference", "R5", "the batch's statistics in inference", {"methods": B + I}),
+        ("running_in_training", "R6", "running statistics in training", {"methods": B + I}),
         ("updated_in_training", "R4", "updated running statistics in training"),
         ("mean_forgotten_in_inference", "", "not centred in inference"),
         ("deviation_for_variance", "", "running variance taken for σ"),
@@ -260,7 +262,7 @@ MUTANTS: tuple[Mutant, ...] = (
             "training_formula_in_inference",
             "D6",
             "inference backward by the training formula",
-            {"methods": B, "modes": ("eval",)},
+            {"methods": B},
         ),
         ("n_minus_1_in_backward", "D6", "n - 1 in the backward pass"),
         ("scale_missing", "D6", "not divided by σ"),
@@ -292,7 +294,71 @@ MUTANTS: tuple[Mutant, ...] = (
         ("graph_cut", "D6", "cannot be differentiated", {"breaks": ("result",)}),
         host="torch",
         breaks=("gradients",),
-        modes=("train",),
+    ),
+    *mutants(
+        "layouts",
+        ("x_strides_ignored", "A7", "strides of x ignored", STATE | GRADIENTS),
+        ("x_last_axis_dense", "A7", "stride of the last axis of x ignored", STATE | GRADIENTS),
+        ("x_offset_ignored", "A7", "x read from where its storage begins", STATE | GRADIENTS),
+        ("x_channels_last_ignored", "A7", "x in channels-last memory read as dense", STATE | GRADIENTS),
+        ("weight_strides_ignored", "A7", "strides of weight ignored", GRADIENTS),
+        ("bias_strides_ignored", "A7", "strides of bias ignored", {"methods": CENTRED, "breaks": ("y",)}),
+        (
+            "running_strides_ignored",
+            "A7",
+            "strides of the running statistics ignored",
+            {"methods": B + I, "breaks": ("y", "state", "gradients", "conduct")},
+        ),
+        ("grad_y_strides_ignored", "A7", "strides of grad_y ignored"),
+        ("grad_y_expansion_ignored", "A7", "expanded grad_y read as dense"),
+        ("grad_y_channels_last_ignored", "A7", "grad_y in channels-last memory read as dense"),
+        ("grad_y_overwritten", "", "grad_y is a scratchpad", {"breaks": ("conduct",)}),
+        ("grad_x_lost_with_frozen_weight", "D6", "no gradient to x where weight is frozen"),
+        ("grad_x_lost_with_frozen_bias", "D6", "no gradient to x where bias is frozen", {"methods": CENTRED}),
+        (
+            "grad_bias_lost_with_frozen_weight",
+            "D6",
+            "no gradient to bias where weight is frozen",
+            {"methods": CENTRED},
+        ),
+        (
+            "grad_weight_lost_with_frozen_bias",
+            "D6",
+            "no gradient to weight where bias is frozen",
+            {"methods": CENTRED},
+        ),
+        (
+            "grad_bias_lost_without_weight",
+            "D6",
+            "no gradient to bias where there is no weight",
+            {"methods": CENTRED},
+        ),
+        ("grad_weight_lost_without_bias", "D6", "no gradient to weight where there is no bias"),
+        ("frozen_weight_ignored", "W2", "a frozen weight taken for none", {"breaks": ("y", "gradients")}),
+        ("bias_alone_ignored", "", "bias ignored where there is no weight", ALONE),
+        ("weight_alone_ignored", "", "weight ignored where there is no bias", ALONE | {"methods": METHODS}),
+        ("bias_alone_raises", "", "raises where there is a bias and no weight", ALONE),
+        host="torch",
+        breaks=("gradients",),
+    ),
+    *mutants(
+        "tails",
+        ("eps_constant", "E1", "eps is 1e-5, whatever was asked for"),
+        ("one_past_dropped", "V6", "the last element dropped where it is one past whole vectors", STATE),
+        ("one_short_counted", "V6", "one too many counted where one is missing to whole vectors", STATE),
+        ("squares_saturate", "D3", "squares saturate at the largest float16", {"dtypes": ("float16",)}),
+        (
+            "rows_from_65535_left",
+            "",
+            "sets from 65,535 on are passed through",
+            {"methods": L + I + G + R, "fixtures": ("many-rows",)},
+        ),
+        (
+            "channels_from_65535_left",
+            "",
+            "sets from 65,535 on are passed through",
+            {"methods": B, "fixtures": ("many-channels",)},
+        ),
     ),
     *mutants(
         "rms",
@@ -333,7 +399,6 @@ MUTANTS: tuple[Mutant, ...] = (
         methods=L + R,
         breaks=("y", "gradients", "result"),
         fixtures=(RESIDUAL,),
-        modes=("train",),
     ),
     *mutants(
         "torch_layers",
@@ -344,7 +409,7 @@ MUTANTS: tuple[Mutant, ...] = (
             "batch_untracked",
             "R5",
             "BatchNorm2d(track_running_stats=False)",
-            {"methods": B, "modes": ("eval",)},
+            {"methods": B, "breaks": ("y", "gradients", "state")},
         ),
         ("two_groups", "A4", "GroupNorm(2, 8) for 4 groups", {"methods": G}),
         ("one_group", "A2", "GroupNorm(1, 8) for 4 groups", {"methods": G}),
@@ -355,7 +420,6 @@ MUTANTS: tuple[Mutant, ...] = (
         breaks=("y", "gradients"),
         fixtures=EIGHT_CHANNELS,
         dtypes=FULL,
-        modes=("train",),
     ),
     *mutants(
         "jax_layers",

@@ -63,6 +63,19 @@ HONEST: tuple[Honest, ...] = (
         host="torch",
     ),
     *honest(
+        "layouts",
+        ("copies_first", "", "what is not dense is copied first"),
+        ("gradient_in_a_copy", "", "a copy of grad_y as a scratchpad"),
+        ("by_strides", "", "x read through its strides and offset"),
+        ("nothing_for_frozen", "", "no gradient for what is frozen"),
+        host="torch",
+    ),
+    *honest(
+        "tails",
+        ("padded_and_masked", "", "rows padded to whole vectors, and masked"),
+        ("eps_in_float32", "", "eps rounded to float32", {"dtypes": ("float32", *HALF)}),
+    ),
+    *honest(
         "rms",
         ("by_length", "", "the length, squared, over n"),
         ("by_dot_product", "", "x·x over n"),

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from files import path_of
-from registry import CENTRED, CORE, Implementation, Mutant, R
+from registry import CORE, Implementation, Mutant
 
 import normcheck
 from normcheck import Comparison, Verdict
@@ -74,17 +74,16 @@ class Outcome:
         return frozenset(failure.aspect for failure in self.failures)
 
 
-Key = tuple[str, tuple[str, ...], tuple[str, ...], tuple[str, ...], tuple[str, ...]]
+Key = tuple[str, tuple[str, ...], tuple[str, ...], tuple[str, ...]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Batch:
-    """Implementations that share a run: of one host, for the same methods, fixtures, modes and dtypes."""
+    """Implementations that share a run: of one host, for the same methods, fixtures and dtypes."""
 
     members: tuple[Implementation, ...]
     methods: tuple[str, ...]
     fixtures: tuple[str, ...]
-    modes: tuple[str, ...]
     dtypes: tuple[str, ...]
 
 
@@ -94,23 +93,22 @@ def batches(
     """Batches of ``implementations``, each to be run in ``dtypes`` of it."""
     alike: dict[Key, list[Implementation]] = defaultdict(list)
     for one in implementations:
-        alike[one.host, one.methods, one.fixtures, one.modes, dtypes(one)].append(one)
+        alike[one.host, one.methods, one.fixtures, dtypes(one)].append(one)
     return tuple(
         Batch(
             members=tuple(members[start : start + AT_ONCE[host]]),
             methods=methods,
             fixtures=fixtures,
-            modes=modes,
             dtypes=kinds,
         )
-        for (host, methods, fixtures, modes, kinds), members in alike.items()
+        for (host, methods, fixtures, kinds), members in alike.items()
         for start in range(0, len(members), AT_ONCE[host])
     )
 
 
 @functools.cache
 def run(batch: Batch) -> tuple[Outcome, ...]:
-    """Run ``batch`` in each of its modes."""
+    """Run ``batch`` by normcheck's default options, but for its fixtures if it has any."""
     by_name = {one.name: one for one in batch.members}
     found: dict[tuple[str, str, str], list[Comparison]] = defaultdict(list)
     for result in _results(batch):
@@ -122,23 +120,13 @@ def run(batch: Batch) -> tuple[Outcome, ...]:
 
 
 def _results(batch: Batch) -> Iterator[Comparison]:
-    def compared(*methods: str, mode: str = "train") -> Iterator[Comparison]:
-        if methods:
-            yield from normcheck.compare(
-                methods,
-                backends=[one.argument(methods[0]) for one in batch.members],
-                fixtures=fixtures,
-                dtype=batch.dtypes,
-                mode=mode,
-            ).results
-
+    """The comparisons; methods that have one and the same target share a run."""
     fixtures = () if batch.fixtures == CORE else [path_of(name) for name in batch.fixtures]
-    centred = [method for method in batch.methods if method in CENTRED]
-    if "train" in batch.modes:
-        yield from compared(*centred)
-        yield from compared(*set(R).intersection(batch.methods))
-    if "eval" in batch.modes and "batch" in batch.methods:
-        yield from compared("batch", mode="eval")
+    alike: dict[tuple[str, ...], list[str]] = defaultdict(list)
+    for method in batch.methods:
+        alike[tuple(one.argument(method) for one in batch.members)].append(method)
+    for targets, methods in alike.items():
+        yield from normcheck.compare(methods, backends=targets, fixtures=fixtures, dtype=batch.dtypes).results
 
 
 def _outcome(one: Implementation, method: str, dtype: str, results: Sequence[Comparison]) -> Outcome:

@@ -18,17 +18,17 @@ from broken import MUTANTS
 from honest import HONEST
 from measuring import Outcome, batches, run, survivors
 from page import render
-from registry import METHODS, Implementation, Mutant
+from registry import DTYPES, METHODS, Implementation, Mutant
 
 PAGE = Path(__file__).parents[2] / "docs" / "power.md"
 
 
-def measure(methods: Collection[str]) -> list[Outcome]:
-    """The outcomes of the whole corpus in ``methods`` and every dtype; says on stderr how far it is."""
+def measure(methods: Collection[str], dtypes: Collection[str]) -> list[Outcome]:
+    """The outcomes of the whole corpus in ``methods`` and ``dtypes``; says on stderr how far it is."""
     found: list[Outcome] = []
-    everything = batches((*MUTANTS, *HONEST), lambda one: one.dtypes)
+    everything = batches((*MUTANTS, *HONEST), lambda one: tuple(d for d in one.dtypes if d in dtypes))
     narrowed = (replace(b, methods=tuple(m for m in b.methods if m in methods)) for b in everything)
-    todo = [batch for batch in narrowed if batch.methods]
+    todo = [batch for batch in narrowed if batch.methods and batch.dtypes]
     start = time.monotonic()
     for number, batch in enumerate(todo, start=1):
         found += run(batch)
@@ -52,8 +52,10 @@ def surprises(one: Implementation, outcomes: list[Outcome]) -> list[str]:
 def main() -> int:
     parser = argparse.ArgumentParser(description="How much does normcheck notice?")
     parser.add_argument("--method", action="append", choices=METHODS, help="repeatable; default: all")
-    methods = parser.parse_args().method or METHODS
-    outcomes = measure(methods)
+    parser.add_argument("--dtype", action="append", choices=DTYPES, help="repeatable; default: all")
+    chosen = parser.parse_args()
+    methods = chosen.method or METHODS
+    outcomes = measure(methods, chosen.dtype or DTYPES)
     text = render(outcomes)
     if set(methods) == set(METHODS):
         PAGE.write_text(text, encoding="utf-8")

@@ -23,8 +23,8 @@ IMAGES = ("offset-1", "offset-1e2")
 class Implementation:
     """A target of normcheck in the corpus: ``attribute`` of ``file``, hosted by ``host``.
 
-    ``catalogue`` is what it is an example of, by the ids of CATALOGUE; ``fixtures`` are what it is run on, ``modes``
-    how.
+    ``catalogue`` is what it is an example of, by the ids of CATALOGUE; ``fixtures`` are what it is run on: CORE is
+    normcheck's default, so that the command has no options but the method and the dtype.
     """
 
     file: str
@@ -35,17 +35,19 @@ class Implementation:
     host: str = "numpy"
     dtypes: tuple[str, ...] = DTYPES
     fixtures: tuple[str, ...] = CORE
-    modes: tuple[str, ...] = ("train", "eval")  # eval is for batch norm alone
 
     @property
     def name(self) -> str:
         return f"{self.file}.{self.attribute}"
 
     def argument(self, method: str) -> str:
-        """What ``--backend`` takes: for RMS norm the uncentred one of an implementation of several methods."""
-        uncentred = method in R and self.methods != R
-        target = f"{self.attribute}.uncentred" if uncentred else self.attribute
-        return f"{self.name}={self.host}:{CORPUS / self.file}.py:{target}"
+        """What ``--backend`` takes: of an implementation of several methods the one for ``method``."""
+        own = (
+            {"rms": ".uncentred", "instance": ".of_instances"}.get(method, "")
+            if len(self.methods) > 1
+            else ""
+        )
+        return f"{self.name}={self.host}:{CORPUS / self.file}.py:{self.attribute}{own}"
 
 
 @dataclass(frozen=True, slots=True)

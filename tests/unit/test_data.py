@@ -67,6 +67,9 @@ cases = st.builds(
     mode=st.sampled_from(Mode),
     steps=st.integers(0, 9),
     layout=st.sampled_from(Layout),
+    grad_layout=st.sampled_from(Layout),
+    parameter_layout=st.sampled_from(Layout),
+    frozen=st.lists(st.sampled_from(["x", "weight", "bias"])).map(tuple),
     parameter_dtype=st.none() | st.sampled_from(DType),
     outputs=st.lists(st.sampled_from(Output)).map(tuple),
 )

@@ -241,7 +241,7 @@ def test_a_formula_that_is_off_by_a_little_fails_where_it_was_loose(tmp_path: Pa
 
 def test_eps_that_is_kept_in_the_running_variance_fails() -> None:
     report = normcheck.compare(
-        "batch", backends={"mine": eps_in_running_var}, fixtures=["steps"], gradients=False
+        "batch", backends={"mine": eps_in_running_var}, fixtures=["steps"], gradients=False, mode="train"
     )
     (failed,) = [result for result in report.results if result.verdict is Verdict.FAIL]
     assert Output.RUNNING_VAR is failed.output

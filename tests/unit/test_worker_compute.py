@@ -405,7 +405,7 @@ def test_what_the_adapter_does_not_support_is_not_called() -> None:
 
 def test_a_signature_without_what_the_case_needs_is_unsupported() -> None:
     worker = Worker(NumPy({}), lambda x, weight, bias, *, eps: x)
-    (result,) = judged(worker, method="batch", mode=Mode.EVAL, gradients=False)
+    (result,) = judged(worker, method="batch", modes=[Mode.EVAL], gradients=False)
     assert Verdict.UNSUPPORTED is result.verdict
     assert "has no eval mode" in (result.reason or "")
 

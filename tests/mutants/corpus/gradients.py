@@ -60,8 +60,13 @@ class Backward:
         """The same for RMS norm."""
         return self.but(mean=no_mean, forward=self.forward.uncentred)
 
+    @property
+    def of_instances(self) -> Backward:
+        """The same for instance norm."""
+        return self.but(forward=self.forward.of_instances)
+
     def __call__(self, x, weight, bias, *, eps: float, channel_axis: int = 1, **params: Any) -> Any:
-        call = Call(shape=tuple(x.shape), eps=eps, channel_axis=channel_axis, params=params)
+        call = self.forward.call(x, eps, channel_axis, params)
         with torch.no_grad():
             returned = self.forward(x, weight, bias, eps=eps, channel_axis=channel_axis, **params)
         y, *state = returned if isinstance(returned, tuple) else (returned,)
@@ -69,7 +74,7 @@ class Backward:
         return (y, *state) if state else y
 
     def gradients(self, x, weight, bias, g, call: Call) -> tuple[Any, ...]:
-        wide_x, g = wide(x), self.incoming(wide(g))
+        wide_x, g = wide(x), wide(self.incoming(g))
         h = self.h(g, call.along(wide(weight)))
         if call.training:
             sets = honest.statistic_sets(call.index(), call)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 
 import numpy as np
@@ -127,9 +128,9 @@ def fold(parts, weight, bias):
     return x * s + ((0 if bias is None else bias) - centre * s)
 
 
-def axes_at_once(x, weight, bias, *, eps, channel_axis=1, **params):
+def axes_at_once(x, weight, bias, *, eps, channel_axis=1, instance=False, **params):
     """np.mean and np.var over a tuple of axes, without bringing x into rows; batch, layer and instance norm."""
-    call = Call(shape=x.shape, eps=eps, channel_axis=channel_axis, params=params)
+    call = Call(shape=x.shape, eps=eps, channel_axis=channel_axis, params=params, instance=instance)
     channel = channel_axis % x.ndim
     kept = {"batch": (channel,), "instance": (0, channel), "layer": ()}[call.method]
     axes = tuple(axis for axis in range(x.ndim) if axis not in kept)
@@ -142,9 +143,10 @@ def axes_at_once(x, weight, bias, *, eps, channel_axis=1, **params):
         centre, var = (call.along(wide(params[name])) for name in ("running_mean", "running_var"))
     x_hat = (rows - centre) / np.sqrt(var + eps)
     y = honest.deliver(honest.affine(x_hat, *(call.along(wide(p)) for p in (weight, bias))), x)
-    return (y, *honest.state(rows, call)) if call.method == "batch" else y
+    return (y, *honest.state(rows, call)) if call.tracks else y
 
 
+axes_at_once.of_instances = functools.partial(axes_at_once, instance=True)
 two_pass = honest
 by_welford = with_moments(welford)
 by_chan = with_moments(chan)

@@ -19,6 +19,8 @@ def jitted(layer: Normalization):
 
         return program(x, weight, bias, arrays)
 
+    if not layer.instance:
+        run.of_instances = jitted(layer.of_instances)
     return run
 
 

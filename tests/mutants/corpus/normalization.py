@@ -26,10 +26,15 @@ class Call:
     eps: float
     channel_axis: int
     params: dict[str, Any]
+    instance: bool = False
+
+    @property
+    def tracks(self) -> bool:
+        return "running_mean" in self.params
 
     @property
     def method(self) -> str:
-        if "running_mean" in self.params:
+        if self.tracks and not self.instance:
             return "batch"
         if {"normalized_ndim", "normalized_axes"} & set(self.params):
             return "layer"
@@ -164,8 +169,11 @@ def in_order(rows: list[Array], sets: list[Index], shape: tuple[int, ...]) -> Ar
 class Normalization:
     """The four methods that take the mean away, and with ``uncentred`` RMS norm; called as normcheck calls functions.
 
-    Keywords do not tell RMS norm from layer norm: the target of the one is an attribute of the other.
+    Keywords do not tell RMS norm from layer norm, nor an instance norm that keeps running statistics from batch norm:
+    the target of the one is an attribute of the other.
     """
+
+    instance: bool = False
 
     receive: Callable[..., Array] = wide
     statistic_sets: Callable[..., list[Index]] = statistic_sets
@@ -187,15 +195,25 @@ class Normalization:
         """The same for RMS norm: nothing is taken away, so that the variance is the mean square."""
         return self.but(mean=no_mean)
 
+    @property
+    def of_instances(self) -> Normalization:
+        """The same for instance norm."""
+        return self.but(instance=True)
+
+    def call(self, x: Array, eps: float, channel_axis: int, params: dict[str, Any]) -> Call:
+        return Call(
+            shape=tuple(x.shape), eps=eps, channel_axis=channel_axis, params=params, instance=self.instance
+        )
+
     def __call__(
         self, x: Array, weight: Array, bias: Array, *, eps: float, channel_axis: int = 1, **params: Any
     ) -> Any:
-        call = Call(shape=tuple(x.shape), eps=eps, channel_axis=channel_axis, params=params)
+        call = self.call(x, eps, channel_axis, params)
         received = self.receive(x)
         x_hat = self.in_training(received, call) if call.training else self.in_inference(received, call)
         parameters = self.parameters(wide(weight), wide(bias), call)
         y = self.deliver(self.affine(x_hat, *map(call.along, parameters)), x)
-        return (y, *self.state(received, call)) if call.method == "batch" else y
+        return (y, *self.state(received, call)) if call.tracks else y
 
     def in_training(self, x: Array, call: Call) -> Array:
         sets = self.statistic_sets(call.index(), call)
@@ -215,10 +233,11 @@ class Normalization:
         given = call.params["running_mean"], call.params["running_var"]
         if not call.training:
             return given
-        (index,) = channel_rows(call.index(), call)
+        (index,) = (instance_rows if call.instance else channel_rows)(call.index(), call)
         rows = x.reshape(-1)[index]
         centre = self.mean(rows)
-        batch = centre[:, 0], self.variance(rows, centre)[:, 0]
+        of_rows = centre[:, 0], self.variance(rows, centre)[:, 0]
+        batch = tuple(each.reshape(-1, call.channels).mean(0) for each in of_rows)
         new = self.update(tuple(map(wide, given)), batch, rows.shape[1], call.params["momentum"])
         return tuple(cast(after, before.dtype) for after, before in zip(new, given, strict=True))
 
