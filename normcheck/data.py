@@ -54,7 +54,8 @@ def to_data(value: Any) -> Any:
 
 def _skipped(field: dataclasses.Field[Any], value: Any) -> bool:
     if field.metadata.get("absent_by_default"):
-        return bool(value == field.default)
+        made = field.default_factory
+        return bool(value == (field.default if made is dataclasses.MISSING else made()))
     return bool(field.metadata.get("not_data"))
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from normcheck.errors import UsageError
 
 DEFAULT_TIMEOUT = 60.0
+MAX_TIMEOUT = 86_400.0  # a day: more is a mistake, and beyond what clocks can count in the end
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,5 +30,7 @@ class Options:
         limit = self.max_backward_error
         if limit is not None and not (math.isfinite(limit) and limit >= 0):
             raise UsageError(f"--max-backward-error is {limit:g}; it must be a number from 0 on")
-        if not self.timeout > 0:
-            raise UsageError(f"--timeout is {self.timeout:g}; it must be more than 0 seconds")
+        if not 0 < self.timeout <= MAX_TIMEOUT:
+            raise UsageError(
+                f"--timeout is {self.timeout:g}; valid: more than 0 seconds, at most {MAX_TIMEOUT:,.0f}"
+            )

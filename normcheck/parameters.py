@@ -7,6 +7,7 @@ result and the keywords of functions are derived from it. To add a parameter is 
 from __future__ import annotations
 
 import dataclasses
+import reprlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -143,14 +144,14 @@ class Parameter:
         try:
             return self.kind.parse(given) if isinstance(given, str) else self.kind.read(given)
         except ValueError as error:
-            raise UsageError(f"{self.flag} is {given!r}; write {error}") from None
+            raise UsageError(f"{self.flag} is {reprlib.repr(given)}; write {error}") from None
 
     def of_data(self, given: Any) -> Any:
         """The value in a file; ValueError with what is to be written."""
         try:
             return self.kind.read(given)
         except ValueError as error:
-            raise ValueError(f"{self.name} is {given!r}; write {error}") from None
+            raise ValueError(f"{self.name} is {reprlib.repr(given)}; write {error}") from None
 
     def shown(self, value: Any, shape: Shape) -> bool:
         """True if an id shows ``value``."""

@@ -6,12 +6,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from normcheck.case import Case, Method, Mode
+from normcheck.case import PARAMETERS, Case, Layout, Method, Mode
 from normcheck.conventions import Convention
 from normcheck.conventions.catalogue import PYTORCH, Bias, EpsPlacement, Weight
 from normcheck.dtype import DType
 from normcheck.errors import NormcheckError, NothingComparedError, ParameterError, UsageError
-from normcheck.fixtures import ALL, Fixture, OwnParams, select
+from normcheck.fixtures import ALL, Fixture, OwnParams, select, unused
 from normcheck.methods import (
     checked,
     checked_convention,
@@ -28,14 +28,15 @@ EVERYWHERE = ("eps", "channel_axis")  # parameters of every method, or of the la
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Selection:
-    """What to compare. Empty ``methods`` and ``fixtures`` mean all methods and the core fixtures.
+    """What to compare. Empty ``methods`` and ``fixtures`` mean all methods and the core fixtures, empty ``dtypes``
+    those in which a file has its arrays, float32 where it states none.
 
     ``params`` are parameters by name, as text or as data; what is not among them is the fixture's own, or the default.
     """
 
     methods: Sequence[Method] = ()
     fixtures: Sequence[str] = ()
-    dtypes: Sequence[DType] = (DType.FLOAT32,)
+    dtypes: Sequence[DType] = ()
     mode: Mode = Mode.TRAIN
     params: Mapping[str, Any] = field(default_factory=dict)
     convention: Convention = PYTORCH
@@ -56,6 +57,7 @@ class Plan:
 
     cases: tuple[PlannedCase, ...]
     notes: tuple[str, ...] = field(default=())
+    as_stored: tuple[str, ...] = ()  # the files, by the fixture's name, whose arrays keep their dtypes
 
 
 def all_cases() -> tuple[Case, ...]:
@@ -68,28 +70,40 @@ def plan(selection: Selection) -> Plan:
     """The cases of ``selection``.
 
     A fixture or method that the user named must fit, or a NormcheckError says why not; one that is only
-    there by default is left out with a note. An empty plan is an error, never a pass.
+    there by default or by a tag is left out with a note. An empty plan is an error, never a pass.
     """
     selection = _checked(selection)
     cases: dict[str, PlannedCase] = {}
     notes: list[str] = []
     refusals: list[NormcheckError] = []
     for fixture in select(selection.fixtures or DEFAULT_FIXTURES):
+        own: dict[str, PlannedCase] = {}
+        refused: list[NormcheckError] = []
+        named = fixture.argument in selection.fixtures  # itself, not by a tag
         for method in selection.methods or Method:
-            named = selection.methods and fixture.argument in selection.fixtures  # itself, not by a tag
-            if not named and fixture.excludes(definition(method), method):
+            if not (named and selection.methods) and fixture.excludes(definition(method), method):
                 continue
             try:
                 for planned in _cases(fixture, method, selection):
-                    cases.setdefault(planned.case.id, planned)
+                    own.setdefault(planned.case.id, planned)
             except NormcheckError as refusal:
-                if selection.fixtures and selection.methods:
+                if named and selection.methods:
                     raise
-                refusals.append(refusal)
-                notes.append(f"left out: {refusal}")
+                refused.append(refusal)
+        if named and refused and not own:
+            raise refused[0]
+        refusals += refused
+        notes += [f"left out: {refusal}" for refusal in refused]
+        if fixture.file and own:
+            notes += unused.notes(
+                fixture, [each.case for each in own.values()], chosen=bool(selection.dtypes)
+            )
+        cases |= {id: planned for id, planned in own.items() if id not in cases}
     if not cases:
         raise refusals[0] if refusals else NothingComparedError("the selection leaves nothing to compare")
-    return Plan(cases=tuple(cases.values()), notes=tuple(dict.fromkeys(notes)))
+    files = dict.fromkeys(each.fixture.name for each in cases.values() if each.fixture.file)
+    as_stored = () if selection.dtypes else tuple(files)
+    return Plan(cases=tuple(cases.values()), notes=tuple(dict.fromkeys(notes)), as_stored=as_stored)
 
 
 def _checked(selection: Selection) -> Selection:
@@ -110,11 +124,13 @@ def _checked(selection: Selection) -> Selection:
 
 def _cases(fixture: Fixture, method: Method, selection: Selection) -> Iterator[PlannedCase]:
     where = f"fixture {fixture.argument}, {method} norm"
-    if not selection.methods and None in fixture.expected_methods:
+    if fixture.file and not selection.methods and any(e.method is None for e in fixture.arrays().expected):
         raise UsageError(f"{where}: it has expected values, but not of which method: add --method")
     own = definition(method)
     for entry in _entries(fixture, method, selection):
         given = {**entry.params, **selection.params}
+        if fixture.file:
+            _check_groups(fixture, method, given, where)
         params = complete(method, fixture.shape, given, channel_axis=fixture.channel_axis)
         params = checked(method, fixture.shape, params, where=where)
         if not fixture.pooled and fixture.parameters & {"weight", "bias"}:
@@ -123,7 +139,9 @@ def _cases(fixture: Fixture, method: Method, selection: Selection) -> Iterator[P
             n for n in ("weight", "bias") if n not in own.affine and fixture.pooled and not entry.affine
         ]
         named = fixture.argument in selection.fixtures  # itself, not by a tag
-        for dtype in selection.dtypes:
+        for chosen in selection.dtypes or (None,):
+            dtypes = fixture.dtypes_in(chosen)
+            dtype = dtypes["x"]
             if fixture.dtypes is not None and dtype not in fixture.dtypes and not named:
                 continue
             residual = "residual" in fixture.parameters
@@ -138,8 +156,9 @@ def _cases(fixture: Fixture, method: Method, selection: Selection) -> Iterator[P
                     shape=fixture.shape,
                     dtype=dtype,
                     mode=selection.mode,
-                    layout=fixture.layout,
-                    parameter_dtype=fixture.parameter_dtype if dtype.half else None,
+                    layout=fixture.layouts.get("x", Layout.CONTIGUOUS),
+                    layouts={name: layout for name, layout in fixture.layouts.items() if name != "x"},
+                    **_dtypes(fixture, dtypes, tracks=params.momentum is not None),
                     steps=_steps(fixture, selection.mode),
                     convention=convention,
                     without=tuple(name for name in without if name in fixture.parameters),
@@ -153,6 +172,33 @@ def _cases(fixture: Fixture, method: Method, selection: Selection) -> Iterator[P
                     ),
                 ),
             )
+
+
+def _dtypes(fixture: Fixture, dtypes: Mapping[str, DType], *, tracks: bool) -> dict[str, Any]:
+    """The fields of a Case for the dtypes of its arrays: what its parameters share, and what is left."""
+    there = [
+        name for name in PARAMETERS if name in fixture.parameters or (tracks and name.startswith("running"))
+    ]
+    common = dtypes[there[0]] if there else dtypes["x"]
+    usual = {**dict.fromkeys(there, common), "residual": dtypes["x"]}
+    return {
+        "parameter_dtype": None if common is dtypes["x"] else common,
+        "dtypes": {name: dtypes[name] for name, dtype in usual.items() if dtypes[name] is not dtype},
+    }
+
+
+def _check_groups(fixture: Fixture, method: Method, given: Mapping[str, Any], where: str) -> None:
+    """ParameterError where a file is to be split into groups, and nothing says into how many."""
+    axis = given.get("channel_axis", fixture.channel_axis)
+    if "num_groups" not in definition(method).parameters or {"num_groups", "groups"} & given.keys():
+        return
+    if len(fixture.shape) > 1 and axis in (1, -1):
+        channels = fixture.shape[axis]
+        divisors = ", ".join(str(d) for d in range(1, channels + 1) if channels % d == 0)
+        raise ParameterError(
+            f"{where}: nothing says how its {channels} channels are split; add --num-groups with one of "
+            f"{divisors}; or give the groups one by one: --groups '0,1|2'"
+        )
 
 
 def _check_parameters(fixture: Fixture, method: Method, params: Params) -> None:

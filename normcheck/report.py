@@ -161,6 +161,7 @@ class Report:
     notes: tuple[str, ...] = ()  # what a reader should know: backends left out, and the like
     arguments: Mapping[str, str] = field(default_factory=dict)  # of --backend, by the backend's name
     fixtures: Mapping[str, str] = field(default_factory=dict)  # arguments of --fixture, by the fixture's name
+    as_stored: tuple[str, ...] = field(default=(), metadata=ABSENT_BY_DEFAULT)  # files whose dtypes were kept
     max_backward_error: float | None = None  # what replaced the derived bound
     stale: tuple[str, ...] = field(default=(), metadata=ABSENT_BY_DEFAULT)  # what is wrong with the ledger
 

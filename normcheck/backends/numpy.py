@@ -234,6 +234,7 @@ class NumPy(NumPyArrays):
     """NumPy's arrays; a user's function is called as it is, without gradients."""
 
     WIDE_STATE = True
+    MIXES_DTYPES = True
 
     def environment(self) -> Dict[str, Any]:
         """NumPy has no settings that affect these sums: it adds pairwise, on one thread."""

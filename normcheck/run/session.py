@@ -55,6 +55,7 @@ def run(
         planned = plan(selection)  # may take NumPy to import, and the user's files to read
         session = _Session(specs, planned.cases, options, directory, on_progress)
         report = session.report(processes, (*notes, *planned.notes))
+        report = replace(report, as_stored=planned.as_stored)
     if not known:
         return report
     results, stale = ledger.apply(known, report.results, backends=registered, cases=_case_ids)

@@ -37,9 +37,9 @@ class Worker:
         first one returned, says that the first was an accident. Arrays may be most of the memory that there is:
         a call's copies go when it has returned, the second one's outputs as they are compared.
         """
+        task = task._replace(arrays=tuple(inputs))
         self.backend.configure(task)
         shape = inputs["x"][1].shape
-        task = task._replace(arrays=tuple(inputs))
         state: Tuple[str, ...] = STATE if task.tracks else ()
         claimed = state
         if self.own is None:
@@ -94,8 +94,7 @@ class Worker:
     ) -> Reply:
         """Call ``function`` once on fresh copies of ``inputs``; it gets ``state``, and updates what is ``claimed``."""
         copies = {
-            name: (dtype, laid_out(array, task.layout) if name == "x" else array.copy())
-            for name, (dtype, array) in inputs.items()
+            name: (dtype, laid_out(array, task.layout_of(name))) for name, (dtype, array) in inputs.items()
         }
         native = {name: self.backend.from_numpy(tagged) for name, tagged in copies.items()}
         if self.own is None:

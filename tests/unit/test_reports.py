@@ -232,7 +232,7 @@ def test_a_backend_says_of_itself_what_it_likes(schema: jsonschema.Draft202012Va
         (Output, ("$defs", "output", "enum")),
         (DType, ("$defs", "dtype", "enum")),
         (Mode, ("$defs", "mode", "enum")),
-        (Layout, ("$defs", "case", "properties", "layout", "enum")),
+        (Layout, ("$defs", "layout", "enum")),
     ],
 )
 def test_the_schema_names_every_member_of_the_model(names: Any, where: Any, schema: Any) -> None:
