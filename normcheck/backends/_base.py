@@ -105,7 +105,11 @@ class Backend:
     def _mixture(self, task: Task) -> Optional[str]:
         """None, or what is not offered of a case whose arrays differ in dtype, beyond float32 beside half precision."""
         if "residual" in task.arrays and task.dtype_of("residual") != task.dtype:
-            return f"adds arrays of one dtype; here x is {task.dtype}, residual {task.dtype_of('residual')}"
+            residual = task.dtype_of("residual")
+            return (
+                f"adds arrays of one dtype; here x is {task.dtype}, residual {residual}: "
+                f"--dtype {task.dtype} computes in one dtype"
+            )
         dtypes = {name: task.dtype_of(name) for name in PARAMETERS if name in task.arrays}
         found = set(dtypes.values())
         if found & set(self.DTYPES) != found:

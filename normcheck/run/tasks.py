@@ -51,7 +51,7 @@ class CaseTask:
         self.number = number
         self.runs = {OWN: Run(case=planned.case, arrays=arrays.inputs(planned.case))}
         run = self.runs[OWN]
-        self._judge = CaseJudge(run.case, run.arrays, options, _stated(arrays, planned))
+        self._judge = CaseJudge(run.case, run.arrays, options, stated(arrays, planned))
 
     def asked(self, spec: BackendSpec) -> Sequence[str]:
         """The case itself."""
@@ -179,7 +179,7 @@ class TaskList:
         return (f"laws that applied to no case in this run: {', '.join(missing)}",) if missing else ()
 
 
-def _stated(arrays: Arrays, planned: PlannedCase) -> list[Stated]:
+def stated(arrays: Arrays, planned: PlannedCase) -> list[Stated]:
     return [
         Stated(output=each.output, values=each.values, decimals=each.decimals)
         for each in arrays.expected
