@@ -42,7 +42,7 @@ class UnknownNameError(NormcheckError):
     exit_code = ExitCode.USAGE
 
     def __init__(self, kind: str, name: str, valid: Iterable[str], *, hint: str = "") -> None:
-        valid, name = list(valid), name if len(name) <= LONGEST else f"{name[:LONGEST]}…"
+        valid, name = list(map(str, valid)), name if len(name) <= LONGEST else f"{name[:LONGEST]}…"
         near = difflib.get_close_matches(name, valid, n=1, cutoff=0.5)
         meant = f" Did you mean {near[0]!r}?" if near else ""
         more = f" {hint}" if hint else ""

@@ -79,7 +79,7 @@ def plan(selection: Selection) -> Plan:
     for fixture in select(selection.fixtures or DEFAULT_FIXTURES):
         own: dict[str, PlannedCase] = {}
         refused: list[NormcheckError] = []
-        named = fixture.argument in selection.fixtures  # itself, not by a tag
+        named = _named(fixture, selection)
         for method in selection.methods or Method:
             if not (named and selection.methods) and fixture.excludes(definition(method), method):
                 continue
@@ -104,6 +104,11 @@ def plan(selection: Selection) -> Plan:
     files = dict.fromkeys(each.fixture.name for each in cases.values() if each.fixture.file)
     as_stored = () if selection.dtypes else tuple(files)
     return Plan(cases=tuple(cases.values()), notes=tuple(dict.fromkeys(notes)), as_stored=as_stored)
+
+
+def _named(fixture: Fixture, selection: Selection) -> bool:
+    """True if the user named the fixture itself, not a tag that it has."""
+    return fixture.file or fixture.argument in selection.fixtures
 
 
 def _checked(selection: Selection) -> Selection:
@@ -138,7 +143,7 @@ def _cases(fixture: Fixture, method: Method, selection: Selection) -> Iterator[P
         without = [
             n for n in ("weight", "bias") if n not in own.affine and fixture.pooled and not entry.affine
         ]
-        named = fixture.argument in selection.fixtures  # itself, not by a tag
+        named = _named(fixture, selection)
         for chosen in selection.dtypes or (None,):
             dtypes = fixture.dtypes_in(chosen)
             dtype = dtypes["x"]

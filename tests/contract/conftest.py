@@ -36,7 +36,9 @@ class Kept:
         return Lent(self, key, self._clients[key])
 
     def drop(self, key: tuple[BackendSpec, float]) -> None:
-        if (client := self._clients.pop(key, None)) is not None:  # dropped by an answer that raised, then closed
+        if (
+            client := self._clients.pop(key, None)
+        ) is not None:  # dropped by an answer that raised, then closed
             client.close()
 
     def close(self, but: int = 0) -> None:
