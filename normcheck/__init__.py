@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from normcheck.api import compare
     from normcheck.case import Case, Method, Mode, Output
     from normcheck.dtype import DType
-    from normcheck.errors import ExitCode, NormcheckError
+    from normcheck.errors import ExitCode, NormcheckError, Unsupported
     from normcheck.report import Comparison, Pair, Report
     from normcheck.verdict import Verdict
 
@@ -33,6 +33,7 @@ __all__ = [
     "Output",
     "Pair",
     "Report",
+    "Unsupported",
     "Verdict",
     "__version__",
     "compare",
@@ -43,7 +44,7 @@ _HOMES = {
     "api": ("compare",),
     "case": ("Case", "Method", "Mode", "Output"),
     "dtype": ("DType",),
-    "errors": ("ExitCode", "NormcheckError"),
+    "errors": ("ExitCode", "NormcheckError", "Unsupported"),
     "report": ("Comparison", "Pair", "Report"),
     "verdict": ("Verdict",),
 }

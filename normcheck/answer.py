@@ -22,8 +22,9 @@ class Answer:
     """The outputs of one case, by name, and what is known of the call that returned them.
 
     ``verdict`` is None where there are outputs to be judged. ``problems`` are outputs that are no arrays of a known
-    dtype, ``errors`` those whose computation raised, ``absent`` those that the implementation does not claim to
-    have. A second call gave ``nondeterministic`` outputs differently, and overwrote the memory of ``overwritten``.
+    dtype, ``errors`` those whose computation raised, ``unsupported`` those that it said it does not have, and why,
+    ``absent`` those that the implementation does not claim to have. A second call gave ``nondeterministic`` outputs
+    differently, and overwrote the memory of ``overwritten``.
     """
 
     verdict: Verdict | None
@@ -31,6 +32,7 @@ class Answer:
     outputs: Arrays = field(default_factory=dict, metadata=NOT_DATA)
     problems: Mapping[str, str] = field(default_factory=dict)
     errors: Mapping[str, str] = field(default_factory=dict)
+    unsupported: Mapping[str, str] = field(default_factory=dict)
     absent: frozenset[str] = frozenset()
     nondeterministic: frozenset[str] = frozenset()
     overwritten: frozenset[str] = frozenset()

@@ -85,3 +85,9 @@ class NothingComparedError(NormcheckError):
     """A selection that leaves nothing to compare: never a pass."""
 
     exit_code = ExitCode.NOTHING_COMPARED
+
+
+class Unsupported(NotImplementedError):  # noqa: N818 (raised by users' code: a statement, not a failure)
+    """Raise this in an implementation of your own where it does not have what is asked: it is then ``unsupported``
+    there, with the message, and not wrong. NotImplementedError says the same.
+    """

@@ -120,8 +120,9 @@ class Parameter:
 
     ``usual`` gives the value where none is given, from the shape of x and the channel axis; None where there is
     none. ``excludes`` names a parameter that says the same in another way. ``shown`` tells where an id shows a value,
-    by default where it is not the usual one. ``splits``: it decides which elements share statistics. ``option`` is
-    False for what only fixtures and functions say.
+    by default where it is not the usual one, which may be ``guessed``: not right for everyone's
+    data. ``splits``: it decides which elements share statistics. ``option`` is False for what only fixtures and
+    functions say.
     """
 
     name: str
@@ -132,6 +133,7 @@ class Parameter:
     excludes: str | None = None
     always_shown: bool = False
     splits: bool = False
+    guessed: bool = False
     option: bool = True
 
     @property
@@ -208,6 +210,7 @@ class Params:
         _some_groups,
         always_shown=True,
         splits=True,
+        guessed=True,
     )
     groups: Groups | None = _row(
         GROUPS, "'0,1|2'", "Group norm: these groups of channels.", excludes="num_groups", splits=True

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from normcheck.case import PARAMETERS, Case, Layout, Method, Mode
+from normcheck.case import Case, Layout, Method, Mode
 from normcheck.conventions import Convention
 from normcheck.conventions.catalogue import PYTORCH, Bias, EpsPlacement, Weight
 from normcheck.dtype import DType
 from normcheck.errors import NormcheckError, NothingComparedError, ParameterError, UsageError
 from normcheck.fixtures import ALL, Fixture, OwnParams, select, unused
+from normcheck.fixtures.fixture import dtype_fields
 from normcheck.methods import (
+    Definition,
     checked,
     checked_convention,
     complete,
@@ -20,7 +22,10 @@ from normcheck.methods import (
     outputs,
     parameter_shape,
 )
-from normcheck.parameters import TABLE, Params, check_exclusive, row_of
+from normcheck.parameters import TABLE, Params, Shape, check_exclusive, row_of
+
+if TYPE_CHECKING:
+    from normcheck.layer import Layer
 
 DEFAULT_FIXTURES = ("core",)
 EVERYWHERE = ("eps", "channel_axis")  # parameters of every method, or of the layout of x
@@ -66,49 +71,91 @@ def all_cases() -> tuple[Case, ...]:
     return tuple(each.case for selection in selections for each in plan(selection).cases)
 
 
-def plan(selection: Selection) -> Plan:
+def plan(selection: Selection, layers: Sequence[Layer] = ()) -> Plan:
     """The cases of ``selection``.
 
     A fixture or method that the user named must fit, or a NormcheckError says why not; one that is only
-    there by default or by a tag is left out with a note. An empty plan is an error, never a pass.
+    there by default is left out with a note. An empty plan is an error, never a pass.
+
+    ``layers`` are the users' layers that are to answer. The first one's own parameters are those of the cases, where
+    the user gives no others, and its arrays those of a file that has none. Of a tag's fixtures those are taken that
+    fit it; where none does, they are made in its shape.
     """
     selection = _checked(selection)
-    cases: dict[str, PlannedCase] = {}
-    notes: list[str] = []
-    refusals: list[NormcheckError] = []
+    found = _Found()
     for fixture in select(selection.fixtures or DEFAULT_FIXTURES):
-        own: dict[str, PlannedCase] = {}
-        refused: list[NormcheckError] = []
-        named = _named(fixture, selection)
+        before = len(found.cases), len(found.refusals)
         for method in selection.methods or Method:
+            named = _named(fixture, selection)
             if not (named and selection.methods) and fixture.excludes(definition(method), method):
                 continue
             try:
-                for planned in _cases(fixture, method, selection):
-                    own.setdefault(planned.case.id, planned)
+                found.add(_cases(fixture, method, selection, layers))
+            except _MisfitError:
+                found.misfits.setdefault(method, []).append(fixture)
             except NormcheckError as refusal:
-                if named and selection.methods:
+                if (named or not selection.fixtures) and selection.methods:
                     raise
-                refused.append(refusal)
-        if named and refused and not own:
-            raise refused[0]
-        refusals += refused
-        notes += [f"left out: {refusal}" for refusal in refused]
+                found.refused(refusal)
+        own = list(found.cases.values())[before[0] :]
+        if _named(fixture, selection) and not own and len(found.refusals) > before[1]:
+            raise found.refusals[before[1]]
         if fixture.file and own:
-            notes += unused.notes(
-                fixture, [each.case for each in own.values()], chosen=bool(selection.dtypes)
-            )
-        cases |= {id: planned for id, planned in own.items() if id not in cases}
-    if not cases:
-        raise refusals[0] if refusals else NothingComparedError("the selection leaves nothing to compare")
-    files = dict.fromkeys(each.fixture.name for each in cases.values() if each.fixture.file)
-    as_stored = () if selection.dtypes else tuple(files)
-    return Plan(cases=tuple(cases.values()), notes=tuple(dict.fromkeys(notes)), as_stored=as_stored)
+            found.notes += unused.notes(fixture, [each.case for each in own], chosen=bool(selection.dtypes))
+    for method, misfits in found.misfits.items():
+        if not any(each.case.method is method for each in found.cases.values()):
+            for fixture in _made_for(layers[0], method, misfits):
+                found.add(_cases(fixture, method, selection, layers))
+    if not found.cases:
+        raise _nothing(found, layers)
+    files = dict.fromkeys(each.fixture.name for each in found.cases.values() if each.fixture.file)
+    return Plan(
+        cases=tuple(found.cases.values()),
+        notes=tuple(dict.fromkeys(found.notes)),
+        as_stored=() if selection.dtypes else tuple(files),
+    )
+
+
+class _MisfitError(Exception):
+    """A fixture of a tag that does not fit the layer that is to be called with it."""
+
+
+@dataclass(slots=True)
+class _Found:
+    """The cases so far, and what has been left out."""
+
+    cases: dict[str, PlannedCase] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+    refusals: list[NormcheckError] = field(default_factory=list)
+    misfits: dict[Method, list[Fixture]] = field(default_factory=dict)
+
+    def add(self, cases: Iterable[PlannedCase]) -> None:
+        """Keep those that are not there yet, all or none."""
+        for planned in list(cases):
+            self.cases.setdefault(planned.case.id, planned)
+
+    def refused(self, refusal: NormcheckError) -> None:
+        """Say what has been left out."""
+        self.refusals.append(refusal)
+        self.notes.append(f"left out: {refusal}")
 
 
 def _named(fixture: Fixture, selection: Selection) -> bool:
     """True if the user named the fixture itself, not a tag that it has."""
     return fixture.file or fixture.argument in selection.fixtures
+
+
+def _nothing(found: _Found, layers: Sequence[Layer]) -> NormcheckError:
+    if found.refusals:
+        return found.refusals[0]
+    if found.misfits:
+        (layer, *_), methods = layers, " and ".join(f"{method} norm" for method in found.misfits)
+        shape = layer.normalized_shape or (layer.channels,)
+        return NothingComparedError(
+            f"no fixture of the selection fits {layer.backend}, a layer of shape {shape}, for {methods}, and none can "
+            "be made for it: name a file with --fixture"
+        )
+    return NothingComparedError("the selection leaves nothing to compare")
 
 
 def _checked(selection: Selection) -> Selection:
@@ -127,33 +174,40 @@ def _checked(selection: Selection) -> Selection:
     return replace(selection, params=given)
 
 
-def _cases(fixture: Fixture, method: Method, selection: Selection) -> Iterator[PlannedCase]:
+def _cases(
+    fixture: Fixture, method: Method, selection: Selection, layers: Sequence[Layer]
+) -> Iterator[PlannedCase]:
     where = f"fixture {fixture.argument}, {method} norm"
     if fixture.file and not selection.methods and any(e.method is None for e in fixture.arrays().expected):
         raise UsageError(f"{where}: it has expected values, but not of which method: add --method")
-    own = definition(method)
-    for entry in _entries(fixture, method, selection):
-        given = {**entry.params, **selection.params}
-        if fixture.file:
-            _check_groups(fixture, method, given, where)
-        params = complete(method, fixture.shape, given, channel_axis=fixture.channel_axis)
-        params = checked(method, fixture.shape, params, where=where)
-        if not fixture.pooled and fixture.parameters & {"weight", "bias"}:
-            _check_parameters(fixture, method, params)
-        without = [
-            n for n in ("weight", "bias") if n not in own.affine and fixture.pooled and not entry.affine
-        ]
-        named = _named(fixture, selection)
-        for chosen in selection.dtypes or (None,):
-            dtypes = fixture.dtypes_in(chosen)
+    own, named = definition(method), _named(fixture, selection)
+    layer = layers[0] if layers else None
+    in_dtypes = [fixture.dtypes_in(chosen) for chosen in selection.dtypes or (None,)]
+    for entry in _entries(fixture, method, selection, _brought(layer, method, in_dtypes[0]["x"])):
+        for dtypes in in_dtypes:
             dtype = dtypes["x"]
             if fixture.dtypes is not None and dtype not in fixture.dtypes and not named:
                 continue
+            brought = _brought(layer, method, dtype)
+            given = _overlaid(entry.params, brought, selection.params)
+            axis = fixture.channel_axis
+            params = complete(method, fixture.shape, given, channel_axis=axis, guess=not fixture.file)
+            if layer is not None:
+                _check_agreement(layer, brought, selection.params)
+                _check_fit(layer, method, fixture, params, where=where if named else None)
+            params = checked(method, fixture.shape, params, where=where)
+            if not fixture.pooled and fixture.parameters & {"weight", "bias"}:
+                _check_parameters(fixture, method, params)
+            without = [
+                name for name in ("weight", "bias") if fixture.pooled and not _has(own, entry, layer, name)
+            ]
+            shape = parameter_shape(method, fixture.shape, params)
+            used, of_layer = _with_arrays(layers, fixture, shape, dtype) if layers else (fixture, {})
             residual = "residual" in fixture.parameters
             convention = checked_convention(method, dtype, params, selection.convention, residual=residual)
-            names = fixture.parameters - set(without)
+            names = used.parameters - set(without)
             yield PlannedCase(
-                fixture=fixture,
+                fixture=used,
                 case=Case(
                     method=method,
                     params=params,
@@ -163,7 +217,9 @@ def _cases(fixture: Fixture, method: Method, selection: Selection) -> Iterator[P
                     mode=selection.mode,
                     layout=fixture.layouts.get("x", Layout.CONTIGUOUS),
                     layouts={name: layout for name, layout in fixture.layouts.items() if name != "x"},
-                    **_dtypes(fixture, dtypes, tracks=params.momentum is not None),
+                    **dtype_fields(
+                        {**dtypes, **of_layer}, used.parameters, tracks=params.momentum is not None
+                    ),
                     steps=_steps(fixture, selection.mode),
                     convention=convention,
                     without=tuple(name for name in without if name in fixture.parameters),
@@ -179,31 +235,77 @@ def _cases(fixture: Fixture, method: Method, selection: Selection) -> Iterator[P
             )
 
 
-def _dtypes(fixture: Fixture, dtypes: Mapping[str, DType], *, tracks: bool) -> dict[str, Any]:
-    """The fields of a Case for the dtypes of its arrays: what its parameters share, and what is left."""
-    there = [
-        name for name in PARAMETERS if name in fixture.parameters or (tracks and name.startswith("running"))
-    ]
-    common = dtypes[there[0]] if there else dtypes["x"]
-    usual = {**dict.fromkeys(there, common), "residual": dtypes["x"]}
-    return {
-        "parameter_dtype": None if common is dtypes["x"] else common,
-        "dtypes": {name: dtypes[name] for name, dtype in usual.items() if dtypes[name] is not dtype},
-    }
+def _brought(layer: Layer | None, method: Method, dtype: DType) -> dict[str, Any]:
+    if layer is None:
+        return {}
+    from normcheck.fixtures.own import params_of  # imports NumPy, as the others here
+
+    return params_of(layer, method, dtype)
 
 
-def _check_groups(fixture: Fixture, method: Method, given: Mapping[str, Any], where: str) -> None:
-    """ParameterError where a file is to be split into groups, and nothing says into how many."""
-    axis = given.get("channel_axis", fixture.channel_axis)
-    if "num_groups" not in definition(method).parameters or {"num_groups", "groups"} & given.keys():
+def _with_arrays(
+    layers: Sequence[Layer], fixture: Fixture, shape: Shape, x: DType
+) -> tuple[Fixture, dict[str, DType]]:
+    """The fixture with the arrays that a layer brings, and their dtypes."""
+    from normcheck.fixtures.own import dtypes_of, with_arrays
+
+    found = with_arrays(layers, fixture, shape)
+    return found, dtypes_of(layers[0], found.parameters - fixture.parameters, x)
+
+
+def _made_for(layer: Layer, method: Method, fixtures: Sequence[Fixture]) -> list[Fixture]:
+    from normcheck.fixtures.own import made_for
+
+    return [made for each in fixtures if (made := made_for(layer, method, each)) is not None]
+
+
+def _overlaid(*given: Mapping[str, Any]) -> dict[str, Any]:
+    """Parameters from what counts least to what counts most; one of two that exclude each other ends the other."""
+    found: dict[str, Any] = {}
+    for each in given:
+        ended = {name for name in found if any(name in (TABLE[n].excludes, *_ended_by(n)) for n in each)}
+        found = {name: value for name, value in found.items() if name not in ended} | dict(each)
+    return found
+
+
+def _ended_by(name: str) -> Iterator[str]:
+    return (other for other in TABLE if TABLE[other].excludes == name)
+
+
+def _check_agreement(layer: Layer, brought: Mapping[str, Any], given: Mapping[str, Any]) -> None:
+    """ParameterError where the user asks for other parameters than the layer was made with."""
+    for name in brought.keys() & given.keys():
+        kind = TABLE[name].kind
+        own, asked = kind.brief(brought[name]), kind.brief(given[name])
+        if brought[name] != given[name]:
+            raise ParameterError(
+                f"{TABLE[name].flag} {asked}: {layer.backend} is a layer with a {name} of its own, {own}; "
+                "leave the option out, or make another layer"
+            )
+
+
+def _check_fit(layer: Layer, method: Method, fixture: Fixture, params: Params, where: str | None) -> None:
+    """ParameterError where the layer cannot be called with the x of a fixture that the user named, which ``where``
+    says; _MisfitError where that is a tag's.
+    """
+    from normcheck.fixtures.own import misfit
+
+    try:
+        params = checked(method, fixture.shape, params, where=where or "")
+    except NormcheckError:  # it has not even the axes, or not so many channels
+        if where is not None:
+            raise
+        raise _MisfitError from None
+    if (reason := misfit(layer, method, fixture.shape, params)) is None:
         return
-    if len(fixture.shape) > 1 and axis in (1, -1):
-        channels = fixture.shape[axis]
-        divisors = ", ".join(str(d) for d in range(1, channels + 1) if channels % d == 0)
-        raise ParameterError(
-            f"{where}: nothing says how its {channels} channels are split; add --num-groups with one of "
-            f"{divisors}; or give the groups one by one: --groups '0,1|2'"
-        )
+    if where is None:
+        raise _MisfitError
+    raise ParameterError(f"{where}: {reason}")
+
+
+def _has(own: Definition, entry: OwnParams, layer: Layer | None, name: str) -> bool:
+    """True if a case of the method has the weight or the bias of a fixture that has them for every method."""
+    return (name in own.affine or entry.affine) and (layer is None or name in layer.holds)
 
 
 def _check_parameters(fixture: Fixture, method: Method, params: Params) -> None:
@@ -219,13 +321,16 @@ def _check_parameters(fixture: Fixture, method: Method, params: Params) -> None:
         )
 
 
-def _entries(fixture: Fixture, method: Method, selection: Selection) -> Sequence[OwnParams]:
-    """The fixture's own parameters for ``method``, unless the selection says what shares statistics.
+def _entries(
+    fixture: Fixture, method: Method, selection: Selection, brought: Mapping[str, Any]
+) -> Sequence[OwnParams]:
+    """The fixture's own parameters for ``method``, unless the selection or the layer says what shares statistics.
 
     A method that it says nothing of has those of another with its statistic sets.
     """
     own = definition(method)
-    if any(TABLE[name].splits and name in own.parameters for name in selection.params):
+    said = {**selection.params, **brought}
+    if any(TABLE[name].splits and name in own.parameters for name in said):
         return (OwnParams(),)
     alike = (each for each in fixture.own if definition(each).statistics == own.statistics)
     found = method if method in fixture.own else next(alike, None)

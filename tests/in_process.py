@@ -19,6 +19,7 @@ from normcheck.dtype import DType
 from normcheck.dtypes import tagged
 from normcheck.errors import TargetError
 from normcheck.judge.laws import OWN
+from normcheck.layer import Layer
 from normcheck.options import Options
 from normcheck.plan import Selection, plan
 from normcheck.report import Comparison
@@ -79,15 +80,23 @@ class Source(InProcess):
     def __init__(self, spec: BackendSpec, process: NoProcess, directory: str, *, timeout: float) -> None:
         super().__init__(spec)
 
+    def layer(self) -> Layer | None:
+        """What is to be called, if it is a layer."""
+        self._load()
+        return None if self.spec.function is None else super().layer()
+
     def answer(self, question: Question) -> Answer:
-        """Load what is to be called, and call it."""
+        """Call it."""
+        self._load()
+        return super().answer(question)
+
+    def _load(self) -> None:
         if self.spec.target is not None and self.spec.function is None:
             try:
                 function = target.load(self.spec.target, self.spec.host)
             except target.BadTargetError as error:
                 raise TargetError(str(error), details=error.details) from None
             self.spec = replace(self.spec, function=function)
-        return super().answer(question)
 
 
 def without_processes(monkeypatch: pytest.MonkeyPatch) -> None:

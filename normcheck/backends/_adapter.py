@@ -252,8 +252,6 @@ class LayerFunction:
     into its state: ``call`` gets them in ``params``, None where there are none that it has to update.
     """
 
-    BRINGS_ITS_OWN = True  # eps, groups and shape
-
     def __init__(self, layer: Any, call: Callable[..., Any]) -> None:
         self.layer, self.call = layer, call
 

@@ -7,7 +7,7 @@ function for each method, called like a user's own implementation: ``f(x, weight
 from __future__ import annotations
 
 import math
-from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Tuple
+from typing import Any, Callable, Dict, Iterable, List, Mapping, NamedTuple, Optional, Tuple
 
 import numpy as np
 
@@ -75,6 +75,7 @@ class Backend:
     TRACKED: Tuple[str, ...] = ("batch", "instance")  # the methods that keep running statistics
     MIXES_DTYPES = False  # True: x and each parameter may have any dtype
     DIFFERENTIATES = True
+    MOMENTUM_OF_OLD = False  # True where a layer's momentum weighs the old statistics
 
     def __init__(self, options: Mapping[str, str], device: str = "cpu") -> None:
         """Import nothing more, and fix what affects numerics."""
@@ -171,6 +172,38 @@ class Backend:
         """A user's callable as a function of (x, weight, bias), such as a torch.nn.Module's."""
         function: Function = value
         return function
+
+    def held(self, value: Any) -> Optional[List[Tuple[str, Any]]]:
+        """The arrays that a layer holds, with their names; None for what is no layer of the framework.
+
+        An array that is made when the layer is first called is None.
+        """
+        return None
+
+    def parts_of(self, layer: Any) -> Iterable[Any]:
+        """The layer, and those that it is made of."""
+        return (layer,)
+
+    def said(self, layer: Any, names: Tuple[str, ...]) -> Any:
+        """What the layer, or the first of its parts, has under one of ``names``; None where none has any."""
+        found = (getattr(part, name, None) for part in self.parts_of(layer) for name in names)
+        return next((each for each in found if each is not None), None)
+
+    def eps_of(self, layer: Any, names: Tuple[str, ...]) -> Dict[str, float]:
+        """The layer's eps by dtype, which it has under one of ``names``; empty where it says none."""
+        found = self.said(layer, names)
+        return dict.fromkeys(self.DTYPES, float(found)) if isinstance(found, (int, float)) else {}
+
+    def momentum_of(self, layer: Any) -> Optional[float]:
+        """The weight that the layer gives the statistics of a batch; None where it says none."""
+        found = self.said(layer, ("momentum",))
+        if not isinstance(found, (int, float)):
+            return None
+        return round(1 - found, 12) if self.MOMENTUM_OF_OLD else float(found)
+
+    def ndims_of(self, layer: Any) -> Tuple[int, ...]:
+        """How many axes the x may have that the layer takes; empty where it takes any, or does not say."""
+        return ()
 
     def compiled(self, function: Function, static: Dict[str, Any]) -> Function:
         """``function`` of arrays alone, as the framework's users would run it."""

@@ -73,6 +73,12 @@ def load(tree: Any, names: Tuple[str, ...], given: Optional[Array], neutral: flo
     return jax.tree_util.tree_unflatten(structure, leaves)
 
 
+def leaves(tree: Any) -> List[Tuple[str, Any]]:
+    """The leaves of ``tree`` that are called something, with what they are called."""
+    paths, _ = jax.tree_util.tree_flatten_with_path(tree)
+    return [(str(_name(path[-1])), value) for path, value in paths if path and _name(path[-1]) is not None]
+
+
 def leaf(tree: Any, name: str) -> Array:
     """The one leaf of ``tree`` that is called ``name``."""
     paths, _ = jax.tree_util.tree_flatten_with_path(tree)

@@ -8,7 +8,7 @@ statistics that it has just updated, not with the batch's.
 from __future__ import annotations
 
 import inspect
-from typing import Any, Dict, Mapping, Optional, Tuple
+from typing import Any, Dict, List, Mapping, Optional, Tuple
 
 import equinox as eqx
 import jax
@@ -16,7 +16,7 @@ import jax.numpy as jnp
 
 from normcheck.backends._adapter import FIRST, LayerFunction, Params
 from normcheck.backends._base import Function, Task
-from normcheck.backends._jax_tools import MANY, JaxLibrary, load, tracked
+from normcheck.backends._jax_tools import MANY, JaxLibrary, leaves, load, tracked
 from normcheck.backends.jax import Array, Parameter
 
 
@@ -126,14 +126,22 @@ class Equinox(JaxLibrary):
         return _mapped(_with(layer, weight, bias, x.dtype), 1)(x)
 
 
-def as_function(value: Any) -> Function:
-    """The layer as a function of the parameters that it holds.
-
-    What equinox's transformations such as filter_jit return are Modules too: one that takes weight and bias
-    is a function already.
+def is_layer(value: Any) -> bool:
+    """False for other Modules: for a StateIndex, and for what equinox's transformations such as filter_jit return; one
+    that takes weight and bias is a function.
     """
-    function: Function = value
-    return function if "weight" in inspect.signature(value).parameters else LayerFunction(value, _called)
+    return callable(value) and "weight" not in inspect.signature(value).parameters
+
+
+def held(layer: Any) -> List[Tuple[str, Any]]:
+    """Its arrays; the running statistics of a batch norm are in a State, made when it is called."""
+    state = [] if _batch_norm_of(layer) is None else ["running_mean", "running_var"]
+    return [*leaves(eqx.filter(layer, eqx.is_array)), *((name, None) for name in state)]
+
+
+def as_function(layer: Any) -> Function:
+    """The layer as a function of the parameters that it holds."""
+    return LayerFunction(layer, _called)
 
 
 def _called(layer: Any, x: Array, weight: Parameter, bias: Parameter, params: Params) -> Any:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from typing import Any, Dict, Tuple
+from typing import Any, Dict, List, Tuple
 
 import jax
 import jax.numpy as jnp
@@ -58,6 +58,18 @@ class FlaxLinen(Flax):
 
 def _parameters(weight: Parameter, bias: Parameter) -> Dict[str, Array]:
     return {name: value for name, value in (("scale", weight), ("bias", bias)) if value is not None}
+
+
+def is_layer(value: Any) -> bool:
+    """True: all of its modules are layers."""
+    return isinstance(value, linen.Module)
+
+
+def held(layer: Any) -> List[Tuple[str, Any]]:
+    """What it will hold, as far as it says: its arrays are made when it is called."""
+    without = {"scale": "use_scale", "bias": "use_bias"}
+    found = [name for name, flag in without.items() if getattr(layer, flag, True)]
+    return [(name, None) for name in (*found, "mean", "var")]
 
 
 def as_function(layer: Any) -> Function:

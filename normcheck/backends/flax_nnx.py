@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any, Dict
+from typing import Any, Dict, List, Tuple
 
 import jax.numpy as jnp
 from flax import nnx
@@ -11,7 +11,7 @@ from flax import nnx
 from normcheck.backends._adapter import LayerFunction, Params
 from normcheck.backends._base import Function
 from normcheck.backends._flax import Flax, averaged, grouped, over_last
-from normcheck.backends._jax_tools import leaf, load, tracked
+from normcheck.backends._jax_tools import leaf, leaves, load, tracked
 from normcheck.backends.jax import Array, Parameter, wide
 
 
@@ -58,6 +58,18 @@ class FlaxNNX(Flax):
 
 def _constant(parameter: Array) -> Function:
     return lambda *_: parameter.reshape(-1)
+
+
+def is_layer(value: Any) -> bool:
+    """True: all of its modules are layers."""
+    return isinstance(value, nnx.Module)
+
+
+def held(layer: Any) -> List[Tuple[str, Any]]:
+    """Its Params and BatchStats."""
+    split: Any = nnx.split(layer, nnx.Param, nnx.BatchStat, ...)
+    _, parameters, stats, _ = split
+    return [*leaves(nnx.to_pure_dict(parameters)), *leaves(nnx.to_pure_dict(stats))]
 
 
 def as_function(layer: Any) -> Function:

@@ -9,7 +9,8 @@ import functools
 import importlib
 import json
 import sys
-from typing import Any, Callable, Dict, List, Mapping, Optional, Tuple
+from types import ModuleType
+from typing import Any, Callable, Dict, Iterable, List, Mapping, Optional, Tuple
 
 import jax
 import jax.numpy as jnp
@@ -32,6 +33,19 @@ from normcheck.backends._jax_cache import keep_programs
 Array = Any  # jax.Array
 Parameter = Optional[Array]
 LAYERS = {"flax.linen": "flax_linen", "flax.nnx": "flax_nnx", "equinox": "equinox"}  # and who calls them
+
+
+def _library_of(value: Any) -> Optional[ModuleType]:
+    """The module of this package that calls ``value``, if it is a layer; None where it is none.
+
+    A library that has not been imported has made no layer.
+    """
+    for library, module in LAYERS.items():
+        imported = sys.modules.get(library)
+        if imported is not None and isinstance(value, imported.Module):
+            adapter = importlib.import_module(f"normcheck.backends.{module}")
+            return adapter if adapter.is_layer(value) else None
+    return None
 
 
 def _separated(static: Dict[str, Any], traced: Tuple[str, ...]) -> Tuple[Dict[str, Any], str]:
@@ -112,6 +126,7 @@ class Jax(Adapter):
     """JAX's arrays; the functions of METHODS are jitted, forward and backward, unless ``[jit=False]``."""
 
     ARRAYS = jnp
+    MOMENTUM_OF_OLD = True  # that of its libraries' layers
     CHANNELS: Mapping[str, int] = FIRST
     WIDE_STATE = True
     MIXES_DTYPES = True
@@ -175,17 +190,24 @@ class Jax(Adapter):
         return array[(slice(None),) * (axis % array.ndim) + (np.array(indices),)]
 
     def as_function(self, value: Any) -> Callable[..., Any]:
-        """A layer of flax or equinox as a function of the parameters that it holds; anything else is itself.
+        """A layer of flax or equinox as a function of the parameters that it holds; anything else is itself."""
+        library = _library_of(value)
+        function: Callable[..., Any] = value if library is None else library.as_function(value)
+        return function
 
-        A library that has not been imported has made no layer.
-        """
-        for library, module in LAYERS.items():
-            imported = sys.modules.get(library)
-            if imported is not None and isinstance(value, imported.Module):
-                adapter = importlib.import_module(f"normcheck.backends.{module}")
-                function: Callable[..., Any] = adapter.as_function(value)
-                return function
-        return super().as_function(value)
+    def held(self, value: Any) -> Optional[List[Tuple[str, Any]]]:
+        """What a layer of flax or equinox holds."""
+        library = _library_of(value)
+        found: Optional[List[Tuple[str, Any]]] = None if library is None else library.held(value)
+        return found
+
+    def parts_of(self, layer: Any) -> Iterable[Any]:
+        """The layer, and those among its attributes."""
+        found = [layer]
+        for part in found:  # which grows
+            inside = [value for value in vars(part).values() if _library_of(value) is not None]
+            found += [value for value in inside if not any(value is each for each in found)]
+        return found
 
     def _jits(self, function: Callable[..., Any]) -> bool:
         """A user's own function is not jitted for them, as they may or may not want that."""

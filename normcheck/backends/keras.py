@@ -6,16 +6,18 @@ adapter. Layers are called as ``layer(x)``, not compiled, and get all their vari
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import importlib
 import math
 import os
-from typing import Any, Dict, List, Mapping, Optional, Tuple
+from typing import Any, Dict, Iterable, List, Mapping, Optional, Tuple
 
 import numpy as np
 
 from normcheck.backends._adapter import Adapter, LayerFunction, Params
 from normcheck.backends._base import Backend, Differentiated, Function, Tagged, Task, UnavailableError
+from normcheck.backends._names import OURS
 
 Array = Any  # of the framework under Keras
 Parameter = Optional[Array]
@@ -26,16 +28,16 @@ FRAMEWORKS = {
     "numpy": "numpy:NumPy",
     "tensorflow": "tensorflow:TensorFlow",
 }
-NEUTRAL = {"gamma": 1.0, "scale": 1.0, "beta": 0.0}
+NEUTRAL = {"weight": 1.0, "bias": 0.0}
 
 
 def _stateless(
     keras: Any, layer: Layer, x: Array, values: Mapping[str, Optional[Array]], **call: Any
 ) -> Tuple[Array, Dict[str, Array]]:
-    """Call the built ``layer`` with ``values`` for its variables, by name; y, and the variables after it."""
+    """Call the built ``layer`` with ``values`` for its variables, by our names; y, and the variables after it."""
     mapping = []
     for name, given in values.items():
-        own = [variable for variable in layer.variables if variable.name == name]
+        own = [variable for variable in layer.variables if OURS.get(variable.name) == name]
         if not own and given is None:
             continue
         if len(own) != 1:
@@ -47,7 +49,7 @@ def _stateless(
         mapping.append((own[0], value))
     with keras.StatelessScope(state_mapping=mapping) as scope:
         y = layer(x, **call)
-    return y, {variable.name: scope.get_current_value(variable) for variable, _ in mapping}
+    return y, {OURS[variable.name]: scope.get_current_value(variable) for variable, _ in mapping}
 
 
 def _stateful(
@@ -63,11 +65,11 @@ def _stateful(
     unbiased = n / (n - 1) if params.training else 1.0
     cast = keras.ops.cast
     moving = {
-        "moving_mean": cast(running_mean, layer.variable_dtype),
-        "moving_variance": cast(running_var, layer.variable_dtype) / unbiased,
+        "running_mean": cast(running_mean, layer.variable_dtype),
+        "running_var": cast(running_var, layer.variable_dtype) / unbiased,
     }
     y, after = _stateless(keras, layer, x, {**parameters, **moving}, training=params.training)
-    mean, var = after["moving_mean"], after["moving_variance"] * unbiased
+    mean, var = after["running_mean"], after["running_var"] * unbiased
     return y, cast(mean, running_mean.dtype), cast(var, running_var.dtype)
 
 
@@ -78,15 +80,19 @@ def _called(keras: Any, layer: Layer, x: Array, weight: Parameter, bias: Paramet
     last one, Keras's default, or it has none; they are first if its axis is 1. y is moved back. Layer norm's x stays
     as it is, the last axes are the layer's. The fixture's weight and bias go into the one variable called gamma and
     the one called beta, its running statistics into moving_mean and moving_variance, which is the biased one as
-    Keras's is. A layer that is not built is built for the first x that it gets.
+    Keras's is. A layer that is not built is built anew for each case.
     """
     axis = getattr(layer, "axis", -1)
     theirs = axis if isinstance(axis, int) else -1
     ours = theirs if params.normalized_ndim else params.channel_axis
     moved = keras.ops.moveaxis(x, ours, theirs)
     if not layer.built:  # by a call without data
+        with contextlib.suppress(
+            NotImplementedError, TypeError
+        ):  # it cannot be copied: it is for this x alone
+            layer = type(layer).from_config(layer.get_config())
         layer(keras.KerasTensor(tuple(moved.shape), moved.dtype))
-    parameters = {"gamma": weight, "beta": bias}
+    parameters = {"weight": weight, "bias": bias}
     if params.running_mean is None or not _tracks(layer):
         y, _ = _stateless(keras, layer, moved, parameters, training=params.training)
         return keras.ops.moveaxis(y, theirs, ours)
@@ -95,7 +101,7 @@ def _called(keras: Any, layer: Layer, x: Array, weight: Parameter, bias: Paramet
 
 
 def _tracks(layer: Layer) -> bool:
-    return {"moving_mean", "moving_variance"} <= {variable.name for variable in layer.variables}
+    return {"running_mean", "running_var"} <= {OURS.get(variable.name) for variable in layer.variables}
 
 
 class Keras(Adapter):
@@ -103,6 +109,7 @@ class Keras(Adapter):
 
     TRACKED = ("batch",)
     NO_BIAS = ("rms",)
+    MOMENTUM_OF_OLD = True
 
     def __init__(self, options: Mapping[str, str], device: str = "cpu") -> None:
         """Keras reads KERAS_BACKEND once, when it is imported."""
@@ -140,6 +147,22 @@ class Keras(Adapter):
         if isinstance(value, self._keras.Layer):
             return LayerFunction(value, functools.partial(_called, self._keras))
         return self._framework.as_function(value)
+
+    def held(self, value: Any) -> Optional[List[Tuple[str, Any]]]:
+        """The variables of a keras.Layer: as far as it says, where it is not built."""
+        if not isinstance(value, self._keras.Layer):
+            return None
+        if value.built:
+            return [(variable.name, variable.value) for variable in value.variables]
+        scale, center = getattr(value, "scale", True), getattr(value, "center", True)
+        has_bias = center and not isinstance(value, self._keras.layers.RMSNormalization)
+        names = ["gamma"] * bool(scale) + ["beta"] * bool(has_bias) + ["moving_mean", "moving_variance"]
+        return [(name, None) for name in names]
+
+    def parts_of(self, layer: Any) -> Iterable[Any]:
+        """The layer and its sublayers."""
+        layers: Iterable[Any] = layer._flatten_layers()
+        return layers
 
     def compiled(self, function: Function, static: Dict[str, Any]) -> Function:
         """The function as it is, on the device, which Keras would choose by itself."""
@@ -194,7 +217,7 @@ class Keras(Adapter):
             dtype=self._policy(x, x.dtype, wide=True),
         )
         layer.build(tuple(x.shape))
-        return _stateful(self._keras, layer, x, {"gamma": weight, "beta": bias}, params)
+        return _stateful(self._keras, layer, x, {"weight": weight, "bias": bias}, params)
 
     def layer_norm(self, x: Array, weight: Parameter, bias: Parameter, params: Params) -> Array:
         """``keras.layers.LayerNormalization``."""
@@ -209,7 +232,7 @@ class Keras(Adapter):
             dtype=self._policy(x, x.dtype if weight is None else weight.dtype),
         )
         layer.build(tuple(x.shape))
-        return _stateless(self._keras, layer, x, {"scale": weight})[0]
+        return _stateless(self._keras, layer, x, {"weight": weight})[0]
 
     def instance_norm(self, x: Array, weight: Parameter, bias: Parameter, params: Params) -> Array:
         """``keras.layers.GroupNormalization`` with groups=-1, which is Keras's instance norm."""
@@ -229,7 +252,7 @@ class Keras(Adapter):
         affine = {"center": bias is not None, "scale": weight is not None}
         layer = kind(**how, **affine, dtype=self._policy(x, held))
         layer.build(tuple(x.shape))
-        return _stateless(self._keras, layer, x, {"gamma": weight, "beta": bias})[0]
+        return _stateless(self._keras, layer, x, {"weight": weight, "bias": bias})[0]
 
     def _policy(self, x: Array, held: Any, wide: bool = False) -> Any:
         """The dtype policy that computes in the dtype of x and holds variables in the dtype ``held``.

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-from typing import Any, ContextManager, Dict, List, Mapping, Optional, Tuple
+from typing import Any, ContextManager, Dict, Iterable, List, Mapping, Optional, Tuple
 
 import numpy as np
 import torch
 import torch.nn.functional as F  # noqa: N812 (PyTorch's own name for it)
 
+from normcheck.backends import _torch_modules
 from normcheck.backends._adapter import FIRST, Params, Taped
 from normcheck.backends._base import (
     Function,
@@ -21,52 +22,6 @@ from normcheck.backends._base import (
 
 Tensor = torch.Tensor
 Parameter = Optional[Tensor]
-
-
-class _ModuleFunction:
-    """A torch.nn.Module called like a function; its eps, groups and momentum are its own."""
-
-    BRINGS_ITS_OWN = True
-
-    def __init__(self, module: torch.nn.Module) -> None:
-        self.module = module
-
-    def __call__(
-        self,
-        x: Tensor,
-        weight: Parameter,
-        bias: Parameter,
-        *,
-        training: bool = True,
-        running_mean: Optional[Tensor] = None,
-        running_var: Optional[Tensor] = None,
-    ) -> Any:
-        self.module.train(training)
-        state: Dict[str, Tensor] = {}
-        for name, given, neutral in (("weight", weight, 1.0), ("bias", bias, 0.0)):
-            state.update(self._parameter(name, given, neutral, x.dtype))
-        buffers = dict(self.module.named_buffers())
-        tracked = {"running_mean": running_mean, "running_var": running_var}
-        ours = {name: value for name, value in tracked.items() if value is not None and name in buffers}
-        y = torch.func.functional_call(self.module, {**state, **ours}, (x,))
-        return (y, *ours.values()) if len(ours) == 2 else y
-
-    def _parameter(
-        self, name: str, given: Optional[Tensor], neutral: float, dtype: torch.dtype
-    ) -> Dict[str, Tensor]:
-        """What stands in for the module's one parameter that is called ``name``."""
-        own = {full: p for full, p in self.module.named_parameters() if full.rpartition(".")[2] == name}
-        if not own and given is None:
-            return {}
-        if len(own) != 1:
-            raise TypeError(f"the module has {len(own)} parameters called {name} to load the fixture's into")
-        ((full, parameter),) = own.items()
-        if given is None:
-            return {full: torch.full_like(parameter, neutral, dtype=dtype)}
-        if parameter.shape != given.shape:
-            shapes = f"{tuple(parameter.shape)}, the fixture's has {tuple(given.shape)}"
-            raise TypeError(f"the module's {name} has shape {shapes}")
-        return {full: given}
 
 
 class _Seeded(torch.autograd.Function):
@@ -160,7 +115,32 @@ class Torch(Taped):
 
     def as_function(self, value: Any) -> Function:
         """A torch.nn.Module as a function of the parameters that it holds; anything else is what it is."""
-        return _ModuleFunction(value) if isinstance(value, torch.nn.Module) else value
+        if isinstance(value, torch.jit.ScriptFunction):
+            return _torch_modules.ScriptFunction(value)
+        return _torch_modules.ModuleFunction(value) if isinstance(value, torch.nn.Module) else value
+
+    def held(self, value: Any) -> Optional[List[Tuple[str, Any]]]:
+        """The parameters and buffers of a torch.nn.Module."""
+        return _torch_modules.held(value) if isinstance(value, torch.nn.Module) else None
+
+    def parts_of(self, layer: Any) -> Iterable[Any]:
+        """The module and its submodules."""
+        modules: Iterable[Any] = layer.modules()
+        return modules
+
+    def eps_of(self, layer: Any, names: Tuple[str, ...]) -> Dict[str, float]:
+        """What torch.nn.RMSNorm takes if it was given none is the eps of the dtype that it computes in."""
+        found = super().eps_of(layer, names)
+        if not found and any(isinstance(module, torch.nn.RMSNorm) for module in layer.modules()):
+            computed = {
+                dtype: torch.float64 if dtype == "float64" else torch.float32 for dtype in self.DTYPES
+            }
+            return {dtype: torch.finfo(wide).eps for dtype, wide in computed.items()}
+        return found
+
+    def ndims_of(self, layer: Any) -> Tuple[int, ...]:
+        """PyTorch's batch and instance norms have a class for each number of axes."""
+        return _torch_modules.ndims(layer)
 
     def wide(self, array: Tensor) -> Tensor:
         """In float32 if it is of half precision."""

@@ -132,6 +132,8 @@ class CaseJudge:
             return Judgement(verdict=answer.verdict, reason=answer.reason)
         if (error := answer.errors.get(output)) is not None:
             return Judgement(verdict=Verdict.ERROR, total=total, reason=error)
+        if (reason := answer.unsupported.get(output)) is not None:
+            return Judgement(verdict=Verdict.UNSUPPORTED, reason=reason)
         if (problem := answer.problems.get(output)) is not None:
             return Judgement(verdict=Verdict.FAIL, total=total, reason=problem)
         return unfit(answer.outputs.get(output), self._shape(output), self.case.dtype_of(output))
@@ -152,7 +154,10 @@ class CaseJudge:
             judgement = found.get((backend, output)) or self._failed(output, answer)
             assert judgement is not None  # noqa: S101 (what does not fail has been measured)
             defect = answer.call_defect(output)
-            if defect is not None and output not in answer.errors and output not in answer.problems:
+            measured = not any(
+                output in said for said in (answer.errors, answer.unsupported, answer.problems)
+            )
+            if defect is not None and measured:
                 judgement = replace(judgement, verdict=Verdict.FAIL, reason=defect)
             extra: dict[str, Any] = {"seconds": answer.seconds, "stderr": answer.stderr}
             results.append(self._comparison(backend, output, judgement, **extra))

@@ -8,9 +8,10 @@ from typing import Any
 
 from normcheck.answer import Answer
 from normcheck.errors import TargetError
+from normcheck.layer import Layer
 from normcheck.run.backends import BackendSpec
 from normcheck.run.process import WorkerProcess
-from normcheck.run.replies import answer_of, task_of
+from normcheck.run.replies import answer_of, layer_of, task_of
 from normcheck.run.sources import Question, UnavailableError
 from normcheck.verdict import Verdict
 from normcheck.worker import frames
@@ -39,6 +40,8 @@ class WorkerClient:
         self.timeout = timeout
         self.environment: Mapping[str, Any] = {}
         self.offers: Mapping[str, Any] = {}
+        self._layer: Layer | None = None
+        self._failed: UnavailableError | _DeadError | None = None  # before any case
         self._directory = directory
         self._process: WorkerProcess | None = process
         self._ready = False
@@ -77,6 +80,19 @@ class WorkerClient:
             raise UnavailableError(death.reason) from None
         return self.environment
 
+    def layer(self) -> Layer | None:
+        """Wait until the user's implementation is loaded; what it says of itself if it is a layer.
+
+        None where it cannot be had: the first case will say why. Raises TargetError where it cannot be loaded.
+        """
+        if self.spec.target is None or self._process is None:
+            return None
+        try:
+            self._await_ready(self._process)
+        except (UnavailableError, _DeadError) as error:
+            self._failed = error
+        return self._layer
+
     def close(self) -> None:
         """End the worker for good; may be called from another thread than the one that waits for it."""
         self._closed = True
@@ -86,6 +102,9 @@ class WorkerClient:
     def _await_ready(self, process: WorkerProcess) -> None:
         if self._ready:
             return
+        if (failed := self._failed) is not None:
+            self._failed = None
+            raise failed
         hello, _ = self._receive(process, process.started + max(START_TIMEOUT, self.timeout), "starting")
         if hello.get("kind") == "unavailable":
             raise UnavailableError(str(hello.get("message")))
@@ -94,12 +113,17 @@ class WorkerClient:
         self.environment = hello["environment"]
         self.offers = hello.get("offers", {})
         if self.spec.target:
-            loaded, _ = self._receive(process, time.monotonic() + self.timeout, "loading the target")
+            loaded, arrays = self._receive(process, time.monotonic() + self.timeout, "loading the target")
             if loaded.get("kind") == "bad target":
                 message = f"backend {self.spec.argument!r}: {loaded.get('message')}"
                 raise TargetError(message, details=str(loaded.get("traceback", "")))
             if loaded.get("kind") != "loaded":
                 raise _DeadError(Verdict.ERROR, "answered with nonsense when it was loading the target")
+            try:
+                self._layer = layer_of(loaded, arrays, self.spec.name)
+            except ValueError as error:
+                reason = f"said nonsense of its layer: {error}"
+                raise _DeadError(Verdict.ERROR, reason) from None
         self._ready = True
 
     def _exchange(self, process: WorkerProcess, question: Question) -> Answer:

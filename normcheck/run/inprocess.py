@@ -10,6 +10,7 @@ import functools
 import threading
 import types
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 from normcheck.answer import Answer
@@ -17,9 +18,10 @@ from normcheck.backends import BUILTIN
 from normcheck.backends._base import Task, UnavailableError
 from normcheck.dtypes import tagged
 from normcheck.errors import TargetError, UsageError
+from normcheck.layer import Layer
 from normcheck.run import sources
 from normcheck.run.backends import BackendSpec
-from normcheck.run.replies import answer_of, task_of
+from normcheck.run.replies import answer_of, layer_of, task_of
 from normcheck.run.sources import Question
 from normcheck.worker.compute import Worker
 from normcheck.worker.serve import adapter_of, reply_to
@@ -39,9 +41,27 @@ class InProcess:
         self.spec = spec
         self.environment: Mapping[str, Any] = {}
 
+    def layer(self) -> Layer | None:
+        """What it says of itself."""
+        try:
+            with self._worker() as worker:
+                own = worker.layer
+                return (
+                    None if own is None else layer_of({"layer": own.described()}, own.arrays, self.spec.name)
+                )
+        except sources.UnavailableError:
+            return None  # as the first case will say
+
     def answer(self, question: Question) -> Answer:
         """Call it with the inputs of one case; some settings are those of the thread that calls."""
         inputs = {name: tagged(array) for name, array in question.arrays.items()}
+        with self._worker() as worker:
+            reply = reply_to(worker, Task(**task_of(question.case)), inputs)
+        return answer_of(reply, reply.pop("outputs", {}), "")
+
+    @contextmanager
+    def _worker(self) -> Iterator[Worker]:
+        """The function or the layer in its host, whose settings are in force as long as the context lasts."""
         with ONE_AT_A_TIME:
             try:
                 backend = adapter_of(self.spec.for_worker())
@@ -54,12 +74,11 @@ class InProcess:
                 self.environment = backend.environment()
                 worker = Worker(backend, self.spec.function)
                 worker.check()
-                reply = reply_to(worker, Task(**task_of(question.case)), inputs)
+                yield worker
             except UnknownParameterError as error:
                 raise TargetError(f"backend {self.spec.name!r}: the function {error}") from None
             finally:
                 backend.release()
-        return answer_of(reply, reply.pop("outputs", {}), "")
 
     def close(self) -> None:
         """Do nothing: no process runs."""

@@ -37,7 +37,6 @@ def record(
         raise UsageError(f"backend {backend!r} is a recording already")
     if (reason := spec.missing) is not None:
         raise UnusableBackendError(f"backend {backend!r} cannot be used here: {reason}")
-    planned = plan(selection).cases
     with tempfile.TemporaryDirectory(prefix="normcheck-") as directory:
         process = WorkerProcess(spec, directory)
         from normcheck.run.client import WorkerClient
@@ -48,6 +47,8 @@ def record(
         client = WorkerClient(spec, process, directory, timeout=options.timeout)
         cases = {}
         try:
+            layer = client.layer()
+            planned = plan(selection, [] if layer is None else [layer]).cases
             for number, each in enumerate(planned):
                 on_progress({spec.name: number}, len(planned))
                 arrays = each.fixture.arrays().inputs(each.case)

@@ -197,6 +197,9 @@ class Replay:
                 f"such as {here}; it has {len(self.recording.cases)}, such as {there or 'none'}"
             )
 
+    def layer(self) -> None:
+        """None: its cases are what they are."""
+
     def answer(self, question: Question) -> Answer:
         """The recorded answer; RecordingError where it was computed from other inputs or parameters."""
         case = question.case.id

@@ -16,7 +16,7 @@ from normcheck._version import __version__
 from normcheck.answer import Answer
 from normcheck.backends import registered
 from normcheck.options import Options
-from normcheck.plan import PlannedCase, Selection, all_cases, plan
+from normcheck.plan import Plan, Selection, all_cases, plan
 from normcheck.report import Environment, Report
 from normcheck.run.backends import BackendSpec, backend_specs
 from normcheck.run.process import WorkerProcess
@@ -52,10 +52,8 @@ def run(
         tempfile.TemporaryDirectory(prefix="normcheck-") as directory,
         _workers(specs, directory) as processes,
     ):
-        planned = plan(selection)  # may take NumPy to import, and the user's files to read
-        session = _Session(specs, planned.cases, options, directory, on_progress)
-        report = session.report(processes, (*notes, *planned.notes))
-        report = replace(report, as_stored=planned.as_stored)
+        session = _Session(specs, options, directory, on_progress)
+        report = session.report(processes, selection, notes)
     if not known:
         return report
     results, stale = ledger.apply(known, report.results, backends=registered, cases=_case_ids)
@@ -134,12 +132,11 @@ class _Session:
     def __init__(
         self,
         specs: Sequence[BackendSpec],
-        planned: Sequence[PlannedCase],
         options: Options,
         directory: str,
         on_progress: OnProgress,
     ) -> None:
-        self.specs, self.planned, self.options = specs, planned, options
+        self.specs, self.options = specs, options
         self.directory, self.on_progress = directory, on_progress
         self.inbox: queue.SimpleQueue[_Answered] = queue.SimpleQueue()
         self.sources: dict[str, Source] = {}
@@ -148,13 +145,22 @@ class _Session:
         self.open: dict[int, _Open] = {}
         self.done: dict[str, int] = {}
 
-    def report(self, processes: dict[str, WorkerProcess], notes: tuple[str, ...]) -> Report:
-        """Run all tasks; ``processes`` are taken out as sources take them over."""
+    def report(
+        self, processes: dict[str, WorkerProcess], selection: Selection, notes: tuple[str, ...]
+    ) -> Report:
+        """Plan and run all tasks; ``processes`` are taken out as sources take them over.
+
+        What to run is known when users' layers have said what they are.
+        """
         try:
-            from normcheck.run.tasks import TaskList
+            from normcheck.run.tasks import TaskList  # imports all that is needed, while the workers start
 
             self._connect(processes)
-            tasks = TaskList(self.planned, self.specs, self.options)
+            layers = [layer for source in self.sources.values() if (layer := source.layer()) is not None]
+            planned = plan(selection, layers)
+            self._check_recordings(planned)
+            self._start_threads()
+            tasks = TaskList(planned.cases, self.specs, self.options)
             self._run(tasks)
         finally:
             for source in self.sources.values():
@@ -170,17 +176,18 @@ class _Session:
                 cpu=_cpu(),
                 backends={name: source.environment for name, source in self.sources.items()},
             ),
-            cases=tuple(planned.case for planned in self.planned),
+            cases=tuple(each.case for each in planned.cases),
             results=tasks.results(),
             pairs=tasks.pairs(),
-            notes=(*notes, *tasks.notes()),
+            notes=(*notes, *planned.notes, *tasks.notes()),
             arguments={spec.name: spec.argument for spec in self.specs if spec.function is None},
-            fixtures={each.fixture.name: each.fixture.argument for each in self.planned},
+            fixtures={each.fixture.name: each.fixture.argument for each in planned.cases},
+            as_stored=planned.as_stored,
             max_backward_error=self.options.max_backward_error,
         )
 
     def _connect(self, processes: dict[str, WorkerProcess]) -> None:
-        """Make the sources that there are, in the order of the specs, and start a thread for each."""
+        """Make the sources that there are, in the order of the specs."""
         from normcheck.run.client import WorkerClient
 
         for spec in self.specs:
@@ -196,12 +203,18 @@ class _Session:
             elif spec.recording is not None:
                 from normcheck.run import recording
 
-                replay = recording.Replay(spec, recording.read(spec.recording))
-                replay.check([planned.case.id for planned in self.planned])
-                self.sources[spec.name] = replay
-        self._start_threads()
+                self.sources[spec.name] = recording.Replay(spec, recording.read(spec.recording))
+
+    def _check_recordings(self, planned: Plan) -> None:
+        """Raise RecordingError for a recording that has none of the cases."""
+        from normcheck.run.recording import Replay
+
+        for source in self.sources.values():
+            if isinstance(source, Replay):
+                source.check([each.case.id for each in planned.cases])
 
     def _start_threads(self) -> None:
+        """Start a thread for each source."""
         for name, source in self.sources.items():
             self.queues[name] = queue.SimpleQueue()
             self.done[name] = 0

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from normcheck.answer import Answer
 from normcheck.case import Case
 from normcheck.dtypes import tagged
+from normcheck.layer import Layer
 from normcheck.run.backends import BackendSpec
 from normcheck.worker import frames
 
@@ -35,6 +36,9 @@ class Source(Protocol):
 
     spec: BackendSpec
     environment: Mapping[str, Any]
+
+    def layer(self) -> Layer | None:
+        """What it says of itself if it is a user's layer; None if not. Raises TargetError as ``answer`` does."""
 
     def answer(self, question: Question) -> Answer:
         """The answer to one case.

@@ -9,6 +9,7 @@ import numpy as np
 
 from normcheck.backends._base import GRADIENTS, Backend, NotAnArrayError, Tagged, Task, laid_out
 from normcheck.worker import expressed, frames, signature, target
+from normcheck.worker.layer import Layer, layer_of
 
 ARRAYS = ("x", "weight", "bias")
 STATE = ("running_mean", "running_var")
@@ -23,7 +24,9 @@ class Worker:
 
     def __init__(self, backend: Backend, own: Optional[Any]) -> None:
         self.backend = backend
-        self.own = None if own is None else signature.Bound(backend.as_function(own))
+        self.layer: Optional[Layer] = None if own is None else layer_of(backend, own)
+        is_layer = self.layer is not None
+        self.own = None if own is None else signature.Bound(backend.as_function(own), is_layer=is_layer)
 
     def check(self) -> None:
         """Raise UnknownParameterError where the user's function needs what no case has."""
@@ -51,8 +54,9 @@ class Worker:
         else:
             function = self.own
             fits = signature.fitted(self.own, task, shape)
-            static, state, reason = fits.keywords, fits.state, fits.reason
-            claimed = fits.claimed
+            static, state, claimed, reason = fits.keywords, fits.state, fits.claimed, fits.reason
+            if self.layer is not None:
+                reason = self.layer.refuses(task, shape) or reason
         if reason is not None:
             return {"status": "unsupported", "message": reason}
         reply = self._call(task, function, static, state, claimed, inputs)
@@ -175,8 +179,12 @@ class Worker:
         values.update({name: named[name] for name in absent if name in named})
         absent = [name for name in absent if name not in values]
         errors: Dict[str, str] = {}
+        unsupported: Dict[str, str] = {}
         asked = [name for name in task.outputs if name in GRADIENTS]
-        if error is not None:
+        if isinstance(error, NotImplementedError) and self.own is not None:
+            reason = f"cannot be differentiated: {target.summary(error)}"
+            unsupported = dict.fromkeys(asked, reason)
+        elif error is not None:
             errors = {name: f"could not be differentiated: {target.summary(error)}" for name in asked}
         elif gradients is None:
             absent += asked
@@ -195,7 +203,14 @@ class Worker:
                 outputs[name] = self._narrowed(task, name, (dtype, array), inputs)
             else:
                 problems[name] = f"has dtype {dtype}"
-        return {"status": "ok", "outputs": outputs, "problems": problems, "errors": errors, "absent": absent}
+        return {
+            "status": "ok",
+            "outputs": outputs,
+            "problems": problems,
+            "errors": errors,
+            "unsupported": unsupported,
+            "absent": absent,
+        }
 
     def _narrowed(self, task: Task, name: str, found: Tagged, inputs: Inputs) -> Tagged:
         """An output; the gradient of a parameter that was widened for the adapter in the dtype of the parameter."""

@@ -40,17 +40,13 @@ def serve(sock: socket.socket, directory: str, spec: Dict[str, Any], requests: I
     worker = Worker(backend, None)
     if spec.get("target"):
         try:
-            own = target.load(spec["target"], spec["host"])
-            worker = Worker(backend, own)
-            worker.check()
-        except signature.UnknownParameterError as error:
-            message = f"{spec['target']} {error}"
-            frames.send(sock, {"kind": "bad target", "message": message, "traceback": ""})
-            return
+            worker = _hosting(backend, spec)
         except target.BadTargetError as error:
             frames.send(sock, {"kind": "bad target", "message": str(error), "traceback": error.details})
             return
-        frames.send(sock, {"kind": "loaded"})
+        arrays = {} if worker.layer is None else worker.layer.arrays
+        said = None if worker.layer is None else worker.layer.described()
+        frames.send(sock, {"kind": "loaded", "layer": said}, frames.pack(dict(arrays), directory))
     for header, inputs in requests:
         reply = reply_to(worker, Task(**header["task"]), inputs)
         _flush()
@@ -58,6 +54,20 @@ def serve(sock: socket.socket, directory: str, spec: Dict[str, Any], requests: I
         frames.send(
             sock, {"kind": "result", "number": header["number"], **reply}, frames.pack(outputs, directory)
         )
+
+
+def _hosting(backend: Backend, spec: Dict[str, Any]) -> Worker:
+    """The worker of the target of ``spec``; BadTargetError where that cannot be loaded or called."""
+    own = target.load(spec["target"], spec["host"])
+    try:
+        worker = Worker(backend, own)
+        worker.check()
+    except signature.UnknownParameterError as error:
+        raise target.BadTargetError(f"{spec['target']} {error}") from None
+    except Exception as error:  # a layer's properties are the user's code
+        message = f"{spec['target']} cannot be looked at: {target.summary(error)}"
+        raise target.BadTargetError(message, target.users_traceback(error)) from None
+    return worker
 
 
 def adapter_of(spec: Dict[str, Any]) -> Backend:
@@ -73,12 +83,20 @@ def reply_to(worker: Worker, task: Task, inputs: Dict[str, Tagged]) -> Dict[str,
         return worker.compute(task, inputs)
     except KeyboardInterrupt:
         raise
+    except NotImplementedError as error:
+        if worker.own is None:
+            return _failed(error)
+        return {"status": "unsupported", "message": str(error).strip() or target.summary(error)}
     except BaseException as error:  # SystemExit too: a case that raises has no result, whatever it raises
-        return {
-            "status": "error",
-            "message": target.summary(error),
-            "traceback": target.users_traceback(error),
-        }
+        return _failed(error)
+
+
+def _failed(error: BaseException) -> Dict[str, Any]:
+    return {
+        "status": "error",
+        "message": target.summary(error),
+        "traceback": target.users_traceback(error),
+    }
 
 
 def _listen(sock: socket.socket, directory: str, inbox: queue.SimpleQueue[Any]) -> None:

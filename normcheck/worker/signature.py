@@ -3,34 +3,14 @@
 from __future__ import annotations
 
 import inspect
-from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Tuple
+from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 
 from normcheck.backends._base import Function, Task, as_channel_lists, is_regular
+from normcheck.backends._names import DEFAULT_EPS, OURS, SPELLINGS
 
-# What a parameter may be called. The first name is ours.
-SPELLINGS: Mapping[str, Tuple[str, ...]] = {
-    "x": ("x", "input", "inputs", "hidden_states"),
-    "weight": ("weight", "gamma", "scale", "w", "g"),
-    "bias": ("bias", "beta", "shift", "b", "offset"),
-    "residual": ("residual",),
-    "eps": ("eps", "epsilon", "variance_epsilon"),
-    "num_groups": ("num_groups", "G"),
-    "groups": ("groups",),
-    "normalized_shape": ("normalized_shape",),
-    "normalized_ndim": ("normalized_ndim",),
-    "normalized_axes": ("normalized_axes",),
-    "axis": ("axis",),
-    "channel_axis": ("channel_axis",),
-    "running_mean": ("running_mean", "mean"),
-    "running_var": ("running_var", "variance", "var"),
-    "training": ("training", "use_input_stats"),
-    "momentum": ("momentum",),
-}
-OURS = {name: ours for ours, names in SPELLINGS.items() for name in names}
 ARRAYS = ("x", "weight", "bias", "residual")
 AXES = ("normalized_ndim", "normalized_shape", "normalized_axes", "axis")
 STATE = ("running_mean", "running_var")
-DEFAULT_EPS = 1e-5
 
 
 class UnknownParameterError(Exception):
@@ -52,9 +32,9 @@ class Bound:
     ``parameters`` is None where there is no signature to be had: then arrays are given by place.
     """
 
-    def __init__(self, function: Function) -> None:
+    def __init__(self, function: Function, *, is_layer: bool = False) -> None:
         self.function = function
-        self.brings_its_own = hasattr(function, "BRINGS_ITS_OWN")  # a layer, with eps and groups
+        self.is_layer = is_layer  # with eps, groups and shape of its own
         try:
             found = list(inspect.signature(function).parameters.values())
         except (TypeError, ValueError):
@@ -143,11 +123,11 @@ class Fitted(NamedTuple):
 def fitted(bound: Bound, task: Task, shape: Tuple[int, ...]) -> Fitted:
     """How ``bound`` is called for ``task``: with what the case has and the function takes."""
     for name in ("weight", "bias", "residual"):
-        if name in task.arrays and not bound.takes(name) and not bound.brings_its_own:
+        if name in task.arrays and not bound.takes(name):
             return _refused(f"takes no {name}, and this case has one")
     offered = dict(task.params)
     offered.pop("track_running_stats", None)
-    if not bound.takes("eps") and not bound.brings_its_own and offered["eps"] != DEFAULT_EPS:
+    if not bound.takes("eps") and not bound.is_layer and offered["eps"] != DEFAULT_EPS:
         return _refused(f"takes no eps, and that of this case is {offered['eps']:g}")
     state: Tuple[str, ...] = ()
     claimed: Tuple[str, ...] = ()

@@ -11,6 +11,7 @@ import pytest
 from in_process import NoProcess
 
 from normcheck.answer import Answer
+from normcheck.layer import Layer
 from normcheck.run.backends import BackendSpec
 from normcheck.run.client import WorkerClient
 from normcheck.run.process import WorkerProcess
@@ -63,6 +64,9 @@ class Lent:
 
     def ready(self) -> Mapping[str, Any]:
         return self._client.ready()
+
+    def layer(self) -> Layer | None:
+        return self._client.layer()
 
     def answer(self, question: Question) -> Answer:
         try:

@@ -142,9 +142,12 @@ def test_ones_own_jax_function_passes_with_its_gradients(
     assert {"y", "grad_x", "grad_weight", "grad_bias"} == {row["output"] for row in results}
 
 
-def test_a_torch_module_with_another_eps_fails(invoke: Run, requires: Any, tmp_path: Path) -> None:
+def test_a_torch_module_is_judged_by_its_own_eps(invoke: Run, requires: Any, tmp_path: Path) -> None:
     requires("torch")
     (tmp_path / "own.py").write_text("import torch\nnorm = torch.nn.GroupNorm(4, 8, eps=1e-3)\n")
-    done = invoke("compare", "--backend", "mine=torch:own.py:norm", "--method", "group", "--fixture", "nchw")
-    assert 1 == done.returncode
-    assert "✗ FAIL" in done.stdout
+    chosen = ["--backend", "mine=torch:own.py:norm", "--method", "group", "--fixture", "nchw"]
+    done = invoke("compare", *chosen)
+    assert (0, True) == (done.returncode, "num_groups=4 eps=0.001" in done.stdout)
+    done = invoke("compare", *chosen, "--eps", "1e-5")
+    assert 3 == done.returncode
+    assert "--eps 1e-05: mine is a layer with a eps of its own, 0.001" in done.stderr

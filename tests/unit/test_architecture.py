@@ -27,6 +27,7 @@ SHARED = {  # what several adapters build upon, and with what
     "normcheck.backends._onnx_models": {"onnx", "ml_dtypes"},
     "normcheck.backends._jax_cache": {"jax"},
     "normcheck.backends._jax_tools": {"jax"},
+    "normcheck.backends._torch_modules": {"torch"},
     "normcheck.backends._flax": {"flax", "jax"},
 }
 ADAPTERS = {entry.adapter.partition(":")[0] for entry in BUILTIN.values()}

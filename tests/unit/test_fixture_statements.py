@@ -18,7 +18,7 @@ from normcheck.case import Layout, Method, Mode, Output
 from normcheck.dtype import DType
 from normcheck.fixtures.description import KEYS
 from normcheck.fixtures.generate import RECIPES
-from normcheck.fixtures.own import AFFINE
+from normcheck.fixtures.stated import AFFINE
 from normcheck.options import MAX_TIMEOUT
 from normcheck.parameters import TABLE
 

@@ -176,6 +176,7 @@ REFUSED = [
         "either num_groups or groups",
         id="both",
     ),
+    pytest.param(Method.GROUP, IMAGE, {}, "add --num-groups with one of 1, 3; or", id="neither"),
 ]
 
 
