@@ -7,7 +7,7 @@ LOG := $(VENV)/pip.log
 OLD := "normcheck needs Python 3.11 or later, this is " + sys.version.split()[0] + ": make PYTHON=python3.12 ..."
 
 .DEFAULT_GOAL := help
-.PHONY: help setup compare test check lint type format bench power docs clean
+.PHONY: help setup compare test check lint type format bench power docs fuzz clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' Makefile
@@ -41,6 +41,9 @@ bench: $(VENV)/.users ## time normcheck against a script written by hand
 
 power: $(VENV)/.developers ## measure which broken implementations the checks catch, into docs/power.md
 	$(VENV)/bin/python tests/mutants/power.py
+
+fuzz: $(VENV)/.developers ## read 10,000 damaged files, and what else is in tests/fuzz; other ones with ARGS='--seed 1'
+	@for script in tests/fuzz/*.py; do $(VENV)/bin/python $$script $(ARGS) || exit 1; done
 
 docs: $(VENV)/.developers ## draw the picture in the README again, and write the pages of backends and conventions, and the extras
 	$(VENV)/bin/python docs/images/make.py

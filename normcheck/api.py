@@ -28,7 +28,7 @@ def compare(
     *,
     backends: Iterable[str] | Mapping[str, Any] = (),
     fixtures: Iterable[str | PathLike[str]] = (),
-    dtype: str | Iterable[str] = "float32",
+    dtype: str | Iterable[str] | None = None,
     mode: str | Iterable[str] = tuple(Mode),
     convention: str | Iterable[str] | Mapping[str, Any] = (),
     gradients: bool = True,
@@ -50,6 +50,7 @@ def compare(
     channels, ``[[0, 1], [2]]`` or ``"0,1|2"``, ``normalized_ndim`` or ``normalized_axes``, ``momentum``, and
     ``channel_axis``.
     ``convention`` takes what ``--convention`` takes, ``"weight=1+w"``, or a mapping, ``{"weight": "1+w"}``.
+    ``dtype`` None is float32, or for a file of yours the dtypes in which it has its arrays.
     With ``gradients`` every backend also differentiates, by its framework's own means.
     Parameters left at None are the fixture's own, or the defaults. ``timeout`` is in seconds for one case,
     ``max_backward_error`` in unit roundoffs; it replaces the bound that is derived from n.
@@ -69,7 +70,7 @@ def compare(
     used. A backend that is unavailable, crashes or hangs is no exception but a verdict.
     """
     methods = () if method is None else (method,) if isinstance(method, str) else tuple(method)
-    dtypes = (dtype,) if isinstance(dtype, str) else tuple(dtype)
+    dtypes = () if dtype is None else (dtype,) if isinstance(dtype, str) else tuple(dtype)
     params = {name: row_of(name).value(value) for name, value in parameters.items() if value is not None}
     selection = Selection(
         methods=tuple(named(Method, name, "method") for name in methods),

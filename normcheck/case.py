@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import enum
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from normcheck.conventions.catalogue import PYTORCH, Convention
 from normcheck.data import ABSENT_BY_DEFAULT
-from normcheck.dtype import DType
+from normcheck.dtype import DType, promoted
 from normcheck.parameters import Params
+
+PARAMETERS = ("weight", "bias", "running_mean", "running_var")
 
 
 class Method(enum.StrEnum):
@@ -36,6 +39,7 @@ class Layout(enum.StrEnum):
     STRIDED = "strided"  # every second element of something larger
     OFFSET = "offset"  # a slice, which begins some elements into its memory
     EXPANDED = "expanded"  # one sample, which stands for all of them
+    FORTRAN = "fortran"  # the first axis varies fastest, as Fortran has it
 
 
 class Output(enum.StrEnum):
@@ -57,7 +61,7 @@ class Output(enum.StrEnum):
 
     @property
     def is_elementwise(self) -> bool:
-        """True for what has the shape and the dtype of x."""
+        """True for what has the shape of x."""
         return self in {Output.Y, Output.SUM, Output.GRAD_X, Output.GRAD_RESIDUAL}
 
     @property
@@ -72,10 +76,9 @@ class Case:
 
     ``shape`` is that of x. ``steps`` counts the training calls, one after the other on the same batch, before the
     running statistics are looked at. ``parameter_dtype`` is that of weight, bias and running statistics where it
-    is not ``dtype``. ``convention`` is what the method leaves open: a result is judged by that one.
+    is not ``dtype``; ``dtypes`` has what still differs, array by array, and ``layouts`` those of other arrays than x
+    that are not contiguous. ``convention`` is what the method leaves open: a result is judged by that one.
     ``without`` names parameters of the fixture that the case leaves out, ``frozen`` arrays that require no gradient.
-    ``layout`` is that of x (and of a residual), ``grad_layout`` that of grad_y, ``parameter_layout`` that of weight,
-    bias and running statistics.
     """
 
     method: Method
@@ -87,11 +90,11 @@ class Case:
     steps: int = 1
     layout: Layout = Layout.CONTIGUOUS
     parameter_dtype: DType | None = None
+    dtypes: Mapping[str, DType] = field(default_factory=dict, metadata=ABSENT_BY_DEFAULT)
+    layouts: Mapping[str, Layout] = field(default_factory=dict, metadata=ABSENT_BY_DEFAULT)
     convention: Convention = field(default=PYTORCH, metadata=ABSENT_BY_DEFAULT)
     without: tuple[str, ...] = field(default=(), metadata=ABSENT_BY_DEFAULT)
     frozen: tuple[str, ...] = field(default=(), metadata=ABSENT_BY_DEFAULT)
-    grad_layout: Layout = field(default=Layout.CONTIGUOUS, metadata=ABSENT_BY_DEFAULT)
-    parameter_layout: Layout = field(default=Layout.CONTIGUOUS, metadata=ABSENT_BY_DEFAULT)
     outputs: tuple[Output, ...] = (Output.Y,)
 
     @property
@@ -125,8 +128,19 @@ class Case:
         """True if the running statistics take the place of the input's own: such a layer in eval mode."""
         return self.tracks and self.mode is Mode.EVAL
 
+    def dtype_of_input(self, name: str) -> DType:
+        """The dtype in which backends get the array ``name``."""
+        usual = self.parameter_dtype if name in PARAMETERS else None
+        return self.dtypes.get(name, usual or self.dtype)
+
+    def layout_of(self, name: str) -> Layout:
+        """The memory layout in which backends get the array ``name``."""
+        return self.layout if name == "x" else self.layouts.get(name, Layout.CONTIGUOUS)
+
     def dtype_of(self, output: Output) -> DType:
-        """The dtype that ``output`` must have: that of the input, or of the parameters."""
-        if output.is_elementwise:
+        """The dtype that ``output`` must have: that of the input it belongs to; a sum's is that which holds both."""
+        if output is Output.SUM:
+            return promoted(self.dtype, self.dtype_of_input("residual"))
+        if output in {Output.Y, Output.GRAD_X}:
             return self.dtype
-        return self.parameter_dtype or self.dtype
+        return self.dtype_of_input(output.removeprefix("grad_"))

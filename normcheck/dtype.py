@@ -57,3 +57,10 @@ class DType(enum.StrEnum):
             DType.FLOAT16: 2.0**-24,
             DType.BFLOAT16: 2.0**-133,
         }[self]
+
+
+def promoted(a: DType, b: DType) -> DType:
+    """The narrowest dtype that holds every number of both, in which frameworks add them."""
+    if a is b:
+        return a
+    return DType.FLOAT64 if DType.FLOAT64 in {a, b} else DType.FLOAT32

@@ -10,6 +10,8 @@ import difflib
 import enum
 from collections.abc import Iterable
 
+LONGEST = 80  # characters of a wrong name that a message repeats
+
 
 class ExitCode(enum.IntEnum):
     """Exit codes of the command line (DESIGN §4)."""
@@ -40,7 +42,7 @@ class UnknownNameError(NormcheckError):
     exit_code = ExitCode.USAGE
 
     def __init__(self, kind: str, name: str, valid: Iterable[str], *, hint: str = "") -> None:
-        valid = list(valid)
+        valid, name = list(map(str, valid)), name if len(name) <= LONGEST else f"{name[:LONGEST]}…"
         near = difflib.get_close_matches(name, valid, n=1, cutoff=0.5)
         meant = f" Did you mean {near[0]!r}?" if near else ""
         more = f" {hint}" if hint else ""

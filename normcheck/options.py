@@ -9,6 +9,7 @@ from normcheck.errors import UsageError
 
 DEFAULT_TIMEOUT = 60.0
 MAX_REPEAT = 1000
+MAX_TIMEOUT = 86_400.0  # a day: more is a mistake, and beyond what clocks can count in the end
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,5 +34,7 @@ class Options:
             raise UsageError(f"--max-backward-error is {limit:g}; it must be a number from 0 on")
         if type(self.repeat) is not int or not 1 <= self.repeat <= MAX_REPEAT:
             raise UsageError(f"--repeat is {self.repeat}; it must be a whole number from 1 to {MAX_REPEAT}")
-        if not self.timeout > 0:
-            raise UsageError(f"--timeout is {self.timeout:g}; it must be more than 0 seconds")
+        if not 0 < self.timeout <= MAX_TIMEOUT:
+            raise UsageError(
+                f"--timeout is {self.timeout:g}; valid: more than 0 seconds, at most {MAX_TIMEOUT:,.0f}"
+            )

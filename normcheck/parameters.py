@@ -7,6 +7,7 @@ result and the keywords of functions are derived from it. To add a parameter is 
 from __future__ import annotations
 
 import dataclasses
+import reprlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -119,8 +120,9 @@ class Parameter:
 
     ``usual`` gives the value where none is given, from the shape of x and the channel axis; None where there is
     none. ``excludes`` names a parameter that says the same in another way. ``shown`` tells where an id shows a value,
-    by default where it is not the usual one. ``splits``: it decides which elements share statistics. ``option`` is
-    False for what only fixtures and functions say.
+    by default where it is not the usual one, which may be ``guessed``: not right for everyone's
+    data. ``splits``: it decides which elements share statistics. ``option`` is False for what only fixtures and
+    functions say.
     """
 
     name: str
@@ -131,6 +133,7 @@ class Parameter:
     excludes: str | None = None
     always_shown: bool = False
     splits: bool = False
+    guessed: bool = False
     option: bool = True
 
     @property
@@ -143,14 +146,14 @@ class Parameter:
         try:
             return self.kind.parse(given) if isinstance(given, str) else self.kind.read(given)
         except ValueError as error:
-            raise UsageError(f"{self.flag} is {given!r}; write {error}") from None
+            raise UsageError(f"{self.flag} is {reprlib.repr(given)}; write {error}") from None
 
     def of_data(self, given: Any) -> Any:
         """The value in a file; ValueError with what is to be written."""
         try:
             return self.kind.read(given)
         except ValueError as error:
-            raise ValueError(f"{self.name} is {given!r}; write {error}") from None
+            raise ValueError(f"{self.name} is {reprlib.repr(given)}; write {error}") from None
 
     def shown(self, value: Any, shape: Shape) -> bool:
         """True if an id shows ``value``."""
@@ -207,6 +210,7 @@ class Params:
         _some_groups,
         always_shown=True,
         splits=True,
+        guessed=True,
     )
     groups: Groups | None = _row(
         GROUPS, "'0,1|2'", "Group norm: these groups of channels.", excludes="num_groups", splits=True

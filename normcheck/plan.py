@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from normcheck.case import Case, Method, Mode
+from normcheck.case import Case, Layout, Method, Mode
 from normcheck.conventions import Convention
 from normcheck.conventions.catalogue import PYTORCH, Bias, EpsPlacement, Weight
 from normcheck.dtype import DType
 from normcheck.errors import NormcheckError, NothingComparedError, ParameterError, UsageError
-from normcheck.fixtures import Fixture, OwnParams, select
+from normcheck.fixtures import Fixture, OwnParams, select, unused
+from normcheck.fixtures.fixture import USUAL, dtype_fields
 from normcheck.methods import (
     Definition,
     checked,
@@ -32,7 +33,8 @@ EVERYWHERE = ("eps", "channel_axis")  # parameters of every method, or of the la
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Selection:
-    """What to compare. Empty ``methods`` and ``fixtures`` mean all methods and the core fixtures.
+    """What to compare. Empty ``methods`` and ``fixtures`` mean all methods and the core fixtures, empty ``dtypes``
+    those in which a file has its arrays, float32 where it states none.
 
     ``params`` are parameters by name, as text or as data; what is not among them is the fixture's own, or the default.
     A method that keeps no running statistics has the first of ``modes`` alone, which are the same to it.
@@ -40,7 +42,7 @@ class Selection:
 
     methods: Sequence[Method] = ()
     fixtures: Sequence[str] = ()
-    dtypes: Sequence[DType] = (DType.FLOAT32,)
+    dtypes: Sequence[DType] = ()
     modes: Sequence[Mode] = tuple(Mode)
     params: Mapping[str, Any] = field(default_factory=dict)
     convention: Convention = PYTORCH
@@ -53,6 +55,7 @@ class PlannedCase:
 
     case: Case
     fixture: Fixture
+    unsaid: Mode = Mode.TRAIN  # that of expected values which say none
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,6 +64,7 @@ class Plan:
 
     cases: tuple[PlannedCase, ...]
     notes: tuple[str, ...] = field(default=())
+    as_stored: tuple[str, ...] = ()  # the files, by the fixture's name, whose arrays keep their dtypes
 
 
 def plan(selection: Selection, layers: Sequence[Layer] = ()) -> Plan:
@@ -77,6 +81,7 @@ def plan(selection: Selection, layers: Sequence[Layer] = ()) -> Plan:
     found = _Found()
     chosen = select(selection.fixtures or DEFAULT_FIXTURES)
     for fixture in chosen:
+        before = len(found.cases), len(found.refusals)
         for method in selection.methods or Method:
             named = _named(fixture, selection)
             if not (named and selection.methods) and fixture.excludes(definition(method), method):
@@ -89,6 +94,13 @@ def plan(selection: Selection, layers: Sequence[Layer] = ()) -> Plan:
                 if (named or not selection.fixtures) and selection.methods:
                     raise
                 found.refused(refusal)
+        own = list(found.cases.values())[before[0] :]
+        if _named(fixture, selection) and not own and len(found.refusals) > before[1]:
+            raise found.refusals[before[1]]
+        if fixture.file and own:
+            found.notes += unused.notes(
+                fixture, [each.case for each in own], chosen=bool(selection.dtypes), unsaid=selection.modes[0]
+            )
     for method, misfits in found.misfits.items():
         if not any(each.case.method is method for each in found.cases.values()):
             for fixture in _made_for(layers[0], method, misfits):
@@ -96,7 +108,12 @@ def plan(selection: Selection, layers: Sequence[Layer] = ()) -> Plan:
     if not found.cases:
         raise _nothing(found, layers)
     found.notes += _undecided(chosen, selection)
-    return Plan(cases=tuple(found.cases.values()), notes=tuple(dict.fromkeys(found.notes)))
+    files = dict.fromkeys(each.fixture.name for each in found.cases.values() if each.fixture.file)
+    return Plan(
+        cases=tuple(found.cases.values()),
+        notes=tuple(dict.fromkeys(found.notes)),
+        as_stored=() if selection.dtypes else tuple(files),
+    )
 
 
 class _MisfitError(Exception):
@@ -116,7 +133,7 @@ class _Found:
         """Keep those that are not there yet, all or none."""
         for planned in list(cases):
             self.cases.setdefault(planned.case.id, planned)
-            if planned.case.method in planned.fixture.expected_methods and planned.case.convention != PYTORCH:
+            if not planned.fixture.file and planned.case.convention != PYTORCH and _has_expected(planned):
                 self.notes.append(_not_compared(planned))
 
     def refused(self, refusal: NormcheckError) -> None:
@@ -127,7 +144,7 @@ class _Found:
 
 def _named(fixture: Fixture, selection: Selection) -> bool:
     """True if the user named the fixture itself, not a tag that it has."""
-    return fixture.argument in selection.fixtures
+    return fixture.file or fixture.argument in selection.fixtures
 
 
 def _nothing(found: _Found, layers: Sequence[Layer]) -> NormcheckError:
@@ -143,6 +160,10 @@ def _nothing(found: _Found, layers: Sequence[Layer]) -> NormcheckError:
     return NothingComparedError("the selection leaves nothing to compare")
 
 
+def _has_expected(planned: PlannedCase) -> bool:
+    return any(each.method is planned.case.method for each in planned.fixture.arrays().expected)
+
+
 def _not_compared(planned: PlannedCase) -> str:
     stated = " ".join(planned.case.convention.options)
     return (
@@ -153,7 +174,7 @@ def _not_compared(planned: PlannedCase) -> str:
 
 def _undecided(chosen: Sequence[Fixture], selection: Selection) -> Iterator[str]:
     """What of a tag is left out, by dtype: fixtures that can decide nothing in it."""
-    for dtype in selection.dtypes:
+    for dtype in selection.dtypes or (USUAL,):
         names = [fixture.name for fixture in chosen if not _decides(fixture, dtype, selection)]
         if names:
             yield f"left out in {dtype}, in which they decide too little: {', '.join(names)}"
@@ -179,17 +200,20 @@ def _cases(
     fixture: Fixture, method: Method, selection: Selection, layers: Sequence[Layer]
 ) -> Iterator[PlannedCase]:
     where = f"fixture {fixture.argument}, {method} norm"
-    if not selection.methods and None in fixture.expected_methods:
+    if fixture.file and not selection.methods and any(e.method is None for e in fixture.arrays().expected):
         raise UsageError(f"{where}: it has expected values, but not of which method: add --method")
     own, named = definition(method), _named(fixture, selection)
     layer = layers[0] if layers else None
-    for entry in _entries(fixture, method, selection, layer):
-        for dtype in selection.dtypes:
+    in_dtypes = [fixture.dtypes_in(chosen) for chosen in selection.dtypes or (None,)]
+    for entry in _entries(fixture, method, selection, _brought(layer, method, in_dtypes[0]["x"])):
+        for dtypes in in_dtypes:
+            dtype = dtypes["x"]
             if not _decides(fixture, dtype, selection):
                 continue
             brought = _brought(layer, method, dtype)
             given = _overlaid(entry.params, brought, selection.params)
-            params = complete(method, fixture.shape, given, channel_axis=fixture.channel_axis)
+            axis = fixture.channel_axis
+            params = complete(method, fixture.shape, given, channel_axis=axis, guess=not fixture.file)
             if layer is not None:
                 _check_agreement(layer, brought, selection.params)
                 _check_fit(layer, method, fixture, params, where=where if named else None)
@@ -197,15 +221,25 @@ def _cases(
             if not fixture.pooled and fixture.parameters & {"weight", "bias"}:
                 _check_parameters(fixture, method, params)
             shape = parameter_shape(method, fixture.shape, params)
-            used = _with_arrays(layers, fixture, shape) if layers else fixture
+            used, of_layer = _with_arrays(layers, fixture, shape, dtype) if layers else (fixture, {})
             without = [n for n in ("weight", "bias") if _lacks(used, own, entry, layer, n)]
             names = used.parameters.difference(without)
             residual = "residual" in names
             tracks = params.momentum is not None
             convention = checked_convention(method, dtype, params, selection.convention, residual=residual)
             for mode in selection.modes if tracks else selection.modes[:1]:
+                asked = outputs(
+                    mode,
+                    tracks=tracks,
+                    weight="weight" in names and convention.weight is not Weight.IGNORED,
+                    bias="bias" in names and convention.bias is not Bias.IGNORED,
+                    gradients=selection.gradients,
+                    residual=residual,
+                    frozen=fixture.frozen,
+                )
                 yield PlannedCase(
                     fixture=used,
+                    unsaid=selection.modes[0],
                     case=Case(
                         method=method,
                         params=params,
@@ -213,30 +247,29 @@ def _cases(
                         shape=fixture.shape,
                         dtype=dtype,
                         mode=mode,
-                        layout=fixture.layout,
-                        grad_layout=fixture.grad_layout,
-                        parameter_layout=fixture.parameter_layout,
-                        parameter_dtype=used.parameter_dtype if dtype.half else None,
+                        layout=fixture.layouts.get("x", Layout.CONTIGUOUS),
+                        layouts=_layouts(
+                            fixture, names, tracks=tracks, gradients=any(o.is_gradient for o in asked)
+                        ),
+                        **dtype_fields({**dtypes, **of_layer}, used.parameters, tracks=tracks),
                         steps=_steps(fixture, mode),
                         convention=convention,
                         without=tuple(without),
                         frozen=tuple(n for n in fixture.frozen if n == "x" or n in names),
-                        outputs=outputs(
-                            mode,
-                            tracks=tracks,
-                            weight="weight" in names and convention.weight is not Weight.IGNORED,
-                            bias="bias" in names and convention.bias is not Bias.IGNORED,
-                            gradients=selection.gradients,
-                            residual=residual,
-                            frozen=fixture.frozen,
-                        ),
+                        outputs=asked,
                     ),
                 )
 
 
 def _decides(fixture: Fixture, dtype: DType, selection: Selection) -> bool:
     """True if ``dtype`` is one of those in which the fixture can decide anything, or the fixture was named itself."""
-    return fixture.dtypes is None or dtype in fixture.dtypes or fixture.argument in selection.fixtures
+    return fixture.dtypes is None or dtype in fixture.dtypes or _named(fixture, selection)
+
+
+def _layouts(fixture: Fixture, names: Collection[str], *, tracks: bool, gradients: bool) -> dict[str, Layout]:
+    """Those of the arrays beside x that a case has."""
+    there = {*names, *(["running_mean", "running_var"] if tracks else []), *(["grad_y"] if gradients else [])}
+    return {name: layout for name, layout in fixture.layouts.items() if name in there}
 
 
 def _brought(layer: Layer | None, method: Method, dtype: DType) -> dict[str, Any]:
@@ -247,10 +280,14 @@ def _brought(layer: Layer | None, method: Method, dtype: DType) -> dict[str, Any
     return params_of(layer, method, dtype)
 
 
-def _with_arrays(layers: Sequence[Layer], fixture: Fixture, shape: Shape) -> Fixture:
-    from normcheck.fixtures.own import with_arrays
+def _with_arrays(
+    layers: Sequence[Layer], fixture: Fixture, shape: Shape, x: DType
+) -> tuple[Fixture, dict[str, DType]]:
+    """The fixture with the arrays that a layer brings, and their dtypes."""
+    from normcheck.fixtures.own import dtypes_of, with_arrays
 
-    return with_arrays(layers, fixture, shape)
+    found = with_arrays(layers, fixture, shape)
+    return found, dtypes_of(layers[0], found.parameters - fixture.parameters, x)
 
 
 def _made_for(layer: Layer, method: Method, fixtures: Sequence[Fixture]) -> list[Fixture]:
@@ -327,14 +364,14 @@ def _check_parameters(fixture: Fixture, method: Method, params: Params) -> None:
 
 
 def _entries(
-    fixture: Fixture, method: Method, selection: Selection, layer: Layer | None
+    fixture: Fixture, method: Method, selection: Selection, brought: Mapping[str, Any]
 ) -> Sequence[OwnParams]:
     """The fixture's own parameters for ``method``, unless the selection or the layer says what shares statistics.
 
     A method that it says nothing of has those of another with its statistic sets.
     """
     own = definition(method)
-    said = {**selection.params, **_brought(layer, method, selection.dtypes[0])}
+    said = {**selection.params, **brought}
     if any(TABLE[name].splits and name in own.parameters for name in said):
         return (OwnParams(),)
     alike = (each for each in fixture.own if definition(each).statistics == own.statistics)

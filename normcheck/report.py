@@ -177,6 +177,7 @@ class Report:
     notes: tuple[str, ...] = ()  # what a reader should know: backends left out, and the like
     arguments: Mapping[str, str] = field(default_factory=dict)  # of --backend, by the backend's name
     fixtures: Mapping[str, str] = field(default_factory=dict)  # arguments of --fixture, by the fixture's name
+    as_stored: tuple[str, ...] = field(default=(), metadata=ABSENT_BY_DEFAULT)  # files whose dtypes were kept
     max_backward_error: float | None = None  # what replaced the derived bound
     repeat: int = field(default=1, metadata=ABSENT_BY_DEFAULT)  # calls of each case
     ledger: str | None = field(default=None, metadata=ABSENT_BY_DEFAULT)  # the file of known deviations

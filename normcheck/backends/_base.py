@@ -11,6 +11,7 @@ from typing import Any, Callable, Dict, FrozenSet, Iterable, List, Mapping, Name
 
 import numpy as np
 
+HALF = ("float16", "bfloat16")
 Function = Callable[..., Any]
 Tagged = Tuple[str, "np.ndarray[Any, Any]"]  # the dtype's name, and the data
 
@@ -18,6 +19,7 @@ Tagged = Tuple[str, "np.ndarray[Any, Any]"]  # the dtype's name, and the data
 Differentiated = Tuple[Any, Optional[Dict[str, Any]], Optional[BaseException]]
 GRADIENTS = ("grad_x", "grad_weight", "grad_bias", "grad_residual")
 OFFSET = 3  # elements before a slice: it is then not aligned for vectors either
+PARAMETERS = ("weight", "bias", "running_mean", "running_var")
 
 
 class Task(NamedTuple):
@@ -36,19 +38,22 @@ class Task(NamedTuple):
     arrays: Tuple[str, ...] = ("x",)  # those that the case has
     once: bool = False  # by one call, which others follow; else by two
     frozen: Tuple[str, ...] = ()  # those of them that require no gradient
-    grad_layout: str = "contiguous"
-    parameter_layout: str = "contiguous"
+    dtypes: Mapping[str, str] = {}  # of arrays that are in yet another dtype
+    layouts: Mapping[str, str] = {}  # of arrays other than x that are not contiguous
 
     @property
     def tracks(self) -> bool:
         """True if the layer keeps running statistics."""
         return "momentum" in self.params
 
+    def dtype_of(self, name: str) -> str:
+        """The dtype of the array ``name``."""
+        usual = self.parameter_dtype if name in PARAMETERS else None
+        return self.dtypes.get(name, usual or self.dtype)
+
     def layout_of(self, name: str) -> str:
         """The memory layout of the array ``name``."""
-        return {"x": self.layout, "residual": self.layout, "grad_y": self.grad_layout}.get(
-            name, self.parameter_layout
-        )
+        return self.layout if name == "x" else self.layouts.get(name, "contiguous")
 
 
 class NotAnArrayError(TypeError):
@@ -71,6 +76,7 @@ class Backend:
     ARRAYS: Any = None  # the module like NumPy that has the arrays; only an Adapter needs one
     DTYPES: Tuple[str, ...] = ("float64", "float32", "float16", "bfloat16")
     TRACKED: Tuple[str, ...] = ("batch", "instance")  # the methods that keep running statistics
+    MIXES_DTYPES = False  # True: x and each parameter may have any dtype
     DIFFERENTIATES = True  # the functions in METHODS
     DIFFERENTIATES_TARGETS = True  # users' own
     MOMENTUM_OF_OLD = False  # True where a layer's momentum weighs the old statistics
@@ -99,7 +105,28 @@ class Backend:
             return f"has no {task.dtype}; valid: {', '.join(self.DTYPES)}"
         if task.tracks and task.method not in self.TRACKED:
             return f"its {task.method} norm keeps no running statistics"
-        return None
+        return self._mixture(task)
+
+    def _mixture(self, task: Task) -> Optional[str]:
+        """None, or what is not offered of a case whose arrays differ in dtype, beyond float32 beside half precision."""
+        if "residual" in task.arrays and task.dtype_of("residual") != task.dtype:
+            residual = task.dtype_of("residual")
+            return (
+                f"adds arrays of one dtype; here x is {task.dtype}, residual {residual}: "
+                f"--dtype {task.dtype} computes in one dtype"
+            )
+        dtypes = {name: task.dtype_of(name) for name in PARAMETERS if name in task.arrays}
+        found = set(dtypes.values())
+        if found & set(self.DTYPES) != found:
+            return f"has no {min(found - set(self.DTYPES))}; valid: {', '.join(self.DTYPES)}"
+        usual = found <= {task.dtype} or (task.dtype in HALF and found == {"float32"})
+        if usual or self.MIXES_DTYPES:
+            return None
+        stated = ", ".join(f"{name} {dtype}" for name, dtype in dtypes.items())
+        return (
+            f"takes parameters in the dtype of x, or all in float32 beside half precision; here x is {task.dtype}, "
+            f"{stated}: --dtype {task.dtype} computes in one dtype"
+        )
 
     def unsupported(self, task: Task, shape: Tuple[int, ...]) -> Optional[str]:
         """None, or a sentence that says why the adapter cannot compute ``task`` for an x of ``shape``."""
@@ -229,7 +256,9 @@ def laid_out(array: np.ndarray[Any, Any], layout: str) -> np.ndarray[Any, Any]:
         first = array[:1].copy()
         if all(_same_bits(first[0], sample) for sample in array[1:]):
             return np.lib.stride_tricks.as_strided(first, array.shape, (0, *first.strides[1:]))
-    return array.copy()
+    if layout == "fortran":
+        return np.array(array, order="F")
+    return array.copy(order="C")
 
 
 def _same_bits(a: np.ndarray[Any, Any], b: np.ndarray[Any, Any]) -> bool:

@@ -23,6 +23,7 @@ class JaxLibrary(Jax):
     LIBRARY: ModuleType
     TRACED = ()  # the layers' users give them Python's numbers
     TRACKED = ("batch",)
+    MIXES_DTYPES = False
 
     def environment(self) -> Dict[str, Any]:
         """The version of the library and of JAX, and settings."""

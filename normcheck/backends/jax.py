@@ -129,6 +129,7 @@ class Jax(Adapter):
     MOMENTUM_OF_OLD = True  # that of its libraries' layers
     CHANNELS: Mapping[str, int] = FIRST
     WIDE_STATE = True
+    MIXES_DTYPES = True
     TRACED: Tuple[str, ...] = ("eps", "momentum")  # the numbers that the functions take as arrays
 
     def __init__(self, options: Mapping[str, str], device: str = "cpu") -> None:
@@ -156,12 +157,13 @@ class Jax(Adapter):
             "threads": "XLA's own pool",
             "deterministic": True,
             "jit": self.jit,
-            "x64": "float64 cases only",
+            "x64": "where there is float64",
         }
 
     def configure(self, task: Task) -> None:
         """Without x64, JAX would turn float64 into float32 and say nothing."""
-        jax.config.update("jax_enable_x64", task.dtype == "float64")  # type: ignore[no-untyped-call]
+        wide = "float64" in {task.dtype, *map(task.dtype_of, task.arrays)}
+        jax.config.update("jax_enable_x64", wide)  # type: ignore[no-untyped-call]
 
     def from_numpy(self, tagged: Tagged) -> Array:
         """A copy on the device: JAX arrays never change, so they must not share memory that may."""

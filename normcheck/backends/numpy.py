@@ -238,6 +238,7 @@ class NumPy(NumPyArrays):
 
     WIDE_STATE = True
     DIFFERENTIATES_TARGETS = False
+    MIXES_DTYPES = True
 
     def environment(self) -> Dict[str, Any]:
         """NumPy has no settings that affect these sums: it adds pairwise, on one thread."""

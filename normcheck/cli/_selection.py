@@ -50,8 +50,7 @@ _OPTIONS = (
         "dtypes",
         type=OneOf("dtype", DType),
         multiple=True,
-        default=(DType.FLOAT32,),
-        help="Default: float32.",
+        help="Default: float32, or as a file of yours has its arrays.",
     ),
     click.option(
         "--mode",
@@ -73,7 +72,7 @@ device_option = click.option(
 )
 timeout_option = click.option(
     "--timeout",
-    type=click.FloatRange(min=0, min_open=True),
+    type=float,
     default=60.0,
     metavar="S",
     help="Seconds for one case.",

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from normcheck.answer import Answer
 from normcheck.case import Case, Output
+from normcheck.dtype import DType
 from normcheck.dtypes import numpy_dtype
 from normcheck.judge.array import Bound, concluded, printed, unfit
 from normcheck.judge.canaries import Power
@@ -101,13 +102,19 @@ class CaseJudge:
         scale, bound = self._scales[output], self._bounds[output]
         if stated.decimals is not None:
             scale, bound = printed(stated.decimals)
+        else:
+            scale = replace(scale, dtype=self._stated_dtype(stated))
         values = self._stated_array(stated)
         return Candidate(backend=EXPECTED, output=output, array=values, scale=scale, bound=bound)
 
     def _stated_array(self, stated: Stated) -> Floats:
         exact = stated.decimals is None
-        dtype = numpy_dtype(self.case.dtype_of(stated.output)) if exact else np.dtype(np.float64)
-        return stated.values.astype(dtype)
+        return stated.values.astype(numpy_dtype(self._stated_dtype(stated) if exact else DType.FLOAT64))
+
+    def _stated_dtype(self, stated: Stated) -> DType:
+        """That of the output, or that in which the values are stored where this is coarser."""
+        dtypes = (self.case.dtype_of(stated.output), DType(stated.values.dtype.name))
+        return max(dtypes, key=lambda dtype: dtype.output_roundoff)
 
     def _candidates(self, answers: Mapping[str, Answer]) -> Iterator[Candidate]:
         for backend, answer in answers.items():

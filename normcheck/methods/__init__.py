@@ -112,17 +112,20 @@ def outputs(
     return tuple(found)
 
 
-def complete(method: Method, shape: Shape, given: Mapping[str, Any], *, channel_axis: int) -> Params:
+def complete(
+    method: Method, shape: Shape, given: Mapping[str, Any], *, channel_axis: int, guess: bool = True
+) -> Params:
     """The parameters of ``method`` with those that are ``given``, and the usual ones where none is.
 
-    What the method does not have is left out. ``channel_axis`` is that of the fixture.
+    What the method does not have is left out. ``channel_axis`` is that of the fixture. Without ``guess`` nothing is
+    guessed: what has no value for certain is None.
     """
     own = definition(method)
     axis = given.get("channel_axis", channel_axis)
     known = {name: given[name] for name in ("eps", *own.parameters) if name in given}
     replaced = {TABLE[name].excludes for name in known}
     for name in own.parameters:
-        if name not in known and name not in replaced:
+        if name not in known and name not in replaced and (guess or not TABLE[name].guessed):
             known[name] = TABLE[name].usual(shape, axis)
     if "track_running_stats" in own.parameters and not known["track_running_stats"]:
         known |= {"track_running_stats": None, "momentum": None}

@@ -11,11 +11,16 @@ from normcheck.parameters import Params, Shape, format_groups
 
 def _checked(shape: Shape, params: Params, where: str) -> Params:
     channels = num_channels(shape, params)
-    if (params.groups is None) == (params.num_groups is None):
+    divisors = ", ".join(str(d) for d in range(1, channels + 1) if channels % d == 0)
+    if params.groups is not None and params.num_groups is not None:
         raise ParameterError(f"{where}: group norm needs either num_groups or groups")
+    if params.groups is None and params.num_groups is None:
+        raise ParameterError(
+            f"{where}: nothing says how its {channels} channels are split; add --num-groups with one of "
+            f"{divisors}; or give the groups one by one: --groups '0,1|2'"
+        )
     if params.num_groups is not None:
         if params.num_groups < 1 or channels % params.num_groups:
-            divisors = ", ".join(str(d) for d in range(1, channels + 1) if channels % d == 0)
             raise ParameterError(
                 f"{where}: {channels} channels cannot be split into {params.num_groups} equal groups; "
                 f"valid num_groups: {divisors}; or give the groups one by one: --groups '0,1|2'"

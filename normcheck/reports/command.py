@@ -5,7 +5,8 @@ from __future__ import annotations
 import shlex
 
 from normcheck.case import Case, Mode
-from normcheck.dtype import DType
+from normcheck.fixtures import SUFFIXES
+from normcheck.fixtures.fixture import USUAL
 from normcheck.methods import definition
 from normcheck.parameters import OPTIONS
 from normcheck.report import EXPECTED, Comparison, Report
@@ -18,7 +19,7 @@ def reproduce(result: Comparison, report: Report) -> str:
     words += ["--fixture", report.fixtures.get(case.fixture, case.fixture)]
     if result.backend in report.arguments:
         words += ["--backend", report.arguments[result.backend]]
-    words += _of_case(case)
+    words += _of_case(case, says_dtype=_says_dtype(case, report))
     if result.law:
         words.append("--laws")
     if report.max_backward_error is not None:
@@ -31,10 +32,16 @@ def reproduce(result: Comparison, report: Report) -> str:
     return f"{command}  # in Python, with backends={{{result.backend!r}: …}}"
 
 
-def _of_case(case: Case) -> list[str]:
+def _says_dtype(case: Case, report: Report) -> bool:
+    """False where the dtype is the one that the case has without ``--dtype``."""
+    argument = report.fixtures.get(case.fixture, case.fixture)
+    return case.fixture not in report.as_stored and (case.dtype is not USUAL or argument.endswith(SUFFIXES))
+
+
+def _of_case(case: Case, *, says_dtype: bool) -> list[str]:
     """The options that set the case apart from others of its method and fixture."""
     words: list[str] = []
-    if case.dtype is not DType.FLOAT32:
+    if says_dtype:
         words += ["--dtype", case.dtype.value]
     if case.mode is not Mode.TRAIN:
         words += ["--mode", case.mode.value]

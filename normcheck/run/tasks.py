@@ -71,7 +71,7 @@ class CaseTask:
         self.once = options.repeat > 1
         run = Run(case=planned.case, arrays=arrays.inputs(planned.case))
         self.runs = dict.fromkeys(repeats.names(options.repeat), run)
-        self._judge = CaseJudge(run.case, run.arrays, options, _stated(arrays, planned))
+        self._judge = CaseJudge(run.case, run.arrays, options, stated(arrays, planned))
 
     def asked(self, spec: BackendSpec) -> Sequence[str]:
         """The case itself, as often as it is repeated; a recording says the same each time."""
@@ -214,11 +214,11 @@ class TaskList:
         return (f"laws that applied to no case in this run: {', '.join(missing)}",) if missing else ()
 
 
-def _stated(arrays: Arrays, planned: PlannedCase) -> list[Stated]:
+def stated(arrays: Arrays, planned: PlannedCase) -> list[Stated]:
     return [
         Stated(output=each.output, values=each.values, decimals=each.decimals)
         for each in arrays.expected
-        if each.applies_to(planned.case)
+        if each.applies_to(planned.case, planned.unsaid)
     ]
 
 

@@ -43,9 +43,9 @@ class Worker:
         a call's copies go when it has returned, the second one's outputs as they are compared. A task that is to be
         computed once is sent again: then the call before is looked at, and whether bits differ is not for this side.
         """
+        task = task._replace(arrays=tuple(inputs))
         self.backend.configure(task)
         shape = inputs["x"][1].shape
-        task = task._replace(arrays=tuple(inputs))
         state: Tuple[str, ...] = STATE if task.tracks else ()
         claimed = state
         if self.own is None:

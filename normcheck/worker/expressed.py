@@ -9,9 +9,7 @@ from __future__ import annotations
 
 from typing import Any, Dict
 
-from normcheck.backends._base import Backend, Task
-
-HALF = ("float16", "bfloat16")
+from normcheck.backends._base import HALF, Backend, Task
 
 
 def widens(task: Task) -> bool:
@@ -23,8 +21,11 @@ def adapted(task: Task) -> Task:
     """``task`` as the adapter is to see it."""
     ignored = [name for name in ("weight", "bias") if task.convention.get(name) == "ignored"]
     task = task._replace(arrays=tuple(name for name in task.arrays if name not in ignored))
-    if widens(task) and (task.parameter_dtype or task.dtype) in HALF:
-        task = task._replace(parameter_dtype="float32")
+    if widens(task):
+        if (task.parameter_dtype or task.dtype) in HALF:
+            task = task._replace(parameter_dtype="float32")
+        dtypes = {name: "float32" if dtype in HALF else dtype for name, dtype in task.dtypes.items()}
+        task = task._replace(dtypes=dtypes)
     if task.convention.get("momentum") == "old" and task.tracks:
         task = task._replace(params={**task.params, "momentum": 1 - task.params["momentum"]})
     return task

@@ -41,7 +41,9 @@ def test_a_bound_that_allows_everything_decides_nothing(invoke: Run, parsed: Any
 
 def verdict_on(invoke: Run, parsed: Any, folder: Path, x: list[list[float]]) -> tuple[int, str]:
     """The exit code of layer norm of ``x`` in NumPy, and the verdict on y."""
-    (folder / "x.json").write_text(json.dumps({"x": x}))
+    (folder / "x.json").write_text(
+        json.dumps({"x": [[v if math.isfinite(v) else str(v) for v in row] for row in x]})
+    )
     options = ["--method", "layer", "--backend", "numpy", "--no-gradients", "--format", "json"]
     done = invoke("compare", "--fixture", "x.json", *options)
     (row,) = parsed(done.stdout)["results"]

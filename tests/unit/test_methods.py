@@ -190,9 +190,12 @@ def test_impossible_parameters_are_refused_by_name(
     assert ExitCode.BAD_INPUT == caught.value.exit_code
 
 
-@pytest.mark.parametrize("method", [Method.LAYER, Method.GROUP])
-def test_parameters_that_a_method_needs_are_never_assumed(method: Method) -> None:
-    with pytest.raises(ParameterError):
+@pytest.mark.parametrize(
+    ("method", "message"),
+    [(Method.LAYER, "normalized_ndim"), (Method.GROUP, "add --num-groups with one of 1, 3; or")],
+)
+def test_parameters_that_a_method_needs_are_never_assumed(method: Method, message: str) -> None:
+    with pytest.raises(ParameterError, match=message):
         checked(method, IMAGE, Params(), where="fixture f")
 
 

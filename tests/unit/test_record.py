@@ -108,7 +108,7 @@ def test_a_recording_of_other_inputs_says_which(invoke: Run, tmp_path: Path) -> 
     np.savez(tmp_path / "x.npz", x=x + 1, grad_y=grad_y)
     done = invoke("compare", "--backend", "gpu=file:run.safetensors", *own)
     assert 3 == done.returncode
-    assert "layer/x.npz/float32 was computed from something else: x is sha256" in done.stderr
+    assert "layer/x.npz/float64 was computed from something else: x is sha256" in done.stderr
     assert "grad_y" not in done.stderr
 
 
