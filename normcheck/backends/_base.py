@@ -96,6 +96,10 @@ class Backend:
         """None, or why the framework raises for ``task``. It is called all the same: it has to raise."""
         return None
 
+    def differentiates(self, *, own: bool) -> bool:
+        """True if there are gradients: of users' ``own`` functions, or else of METHODS."""
+        return self.DIFFERENTIATES and type(self).differentiate is not Backend.differentiate
+
     def from_numpy(self, tagged: Tagged) -> Any:
         """The framework's array; it may share the memory of the data, which nothing else uses."""
         raise NotImplementedError
@@ -162,6 +166,13 @@ def named(array: np.ndarray[Any, Any]) -> Tagged:
     """The array with its dtype's name; ml_dtypes' bfloat16 as 16-bit integers."""
     name = array.dtype.name
     return name, array.view(np.uint16) if name == "bfloat16" else array
+
+
+def unmasked(value: Any) -> np.ndarray[Any, Any]:
+    """The data of a NumPy array of any class; NotAnArrayError where a mask says that some of it is none."""
+    if isinstance(value, np.ma.MaskedArray) and (masked := int(np.count_nonzero(np.ma.getmask(value)))):
+        raise NotAnArrayError(f"is a masked array: {masked} of its {value.size} elements have no value")
+    return np.asarray(value)
 
 
 def laid_out(array: np.ndarray[Any, Any], layout: str) -> np.ndarray[Any, Any]:

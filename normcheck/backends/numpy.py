@@ -22,6 +22,7 @@ from normcheck.backends._base import (
     as_channel_lists,
     flattened,
     named,
+    unmasked,
 )
 
 Array = Any  # numpy.ndarray; spelled so that every NumPy from 1.21 on can run this
@@ -227,7 +228,7 @@ class NumPyArrays(Adapter):
         """The array itself, with its dtype's name."""
         if not isinstance(value, (np.ndarray, np.generic)):
             raise NotAnArrayError(f"is a {type(value).__name__}, not a numpy array")
-        return named(np.asarray(value))
+        return named(unmasked(value))
 
 
 class NumPy(NumPyArrays):
@@ -238,6 +239,10 @@ class NumPy(NumPyArrays):
     def environment(self) -> Dict[str, Any]:
         """NumPy has no settings that affect these sums: it adds pairwise, on one thread."""
         return {"version": np.__version__, "device": "cpu", "threads": 1, "deterministic": True}
+
+    def differentiates(self, *, own: bool) -> bool:
+        """Its own norms have a backward written by hand; nothing differentiates a function."""
+        return not own
 
     def differentiate(self, *call: Any) -> Differentiated:
         """The gradients of the functions of this module; NumPy itself cannot differentiate a user's."""

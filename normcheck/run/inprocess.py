@@ -19,7 +19,7 @@ from normcheck.dtypes import tagged
 from normcheck.errors import TargetError, UsageError
 from normcheck.run import sources
 from normcheck.run.backends import BackendSpec
-from normcheck.run.replies import answer_of, task_of
+from normcheck.run.replies import answer_of, task_of, with_gradients_claimed
 from normcheck.run.sources import Question
 from normcheck.worker.compute import Worker
 from normcheck.worker.serve import adapter_of, reply_to
@@ -52,6 +52,7 @@ class InProcess:
                 raise sources.UnavailableError(reason) from None
             try:
                 self.environment = backend.environment()
+                differentiates = backend.differentiates(own=True)
                 worker = Worker(backend, self.spec.function)
                 worker.check()
                 reply = reply_to(worker, Task(**task_of(question.case)), inputs)
@@ -59,7 +60,8 @@ class InProcess:
                 raise TargetError(f"backend {self.spec.name!r}: the function {error}") from None
             finally:
                 backend.release()
-        return answer_of(reply, reply.pop("outputs", {}), "")
+        answer = answer_of(question.case, reply, reply.pop("outputs", {}), "")
+        return with_gradients_claimed(answer, self.spec.host) if differentiates else answer
 
     def close(self) -> None:
         """Do nothing: no process runs."""

@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from normcheck.answer import Answer
 from normcheck.backends._base import Task
-from normcheck.case import Case
+from normcheck.case import Case, Output
 from normcheck.data import to_data
 from normcheck.dtypes import untagged
 from normcheck.methods import keywords
+from normcheck.run.sources import Question
 from normcheck.verdict import Verdict
 from normcheck.worker import frames
+from normcheck.worker.compute import STATE
+
+WIDEST = 8  # bytes of a number
+SMALL = 2**20  # bytes
+LONGEST = 1e9  # seconds
+ALL_OUTPUTS = frozenset(Output)
+INPUTS = frozenset(["x", "weight", "bias", "residual", "grad_y", *STATE])
 
 
 def task_of(case: Case) -> dict[str, Any]:
@@ -22,8 +31,20 @@ def task_of(case: Case) -> dict[str, Any]:
     return found | {"params": keywords(case.method, case.params)}
 
 
-def answer_of(header: Mapping[str, Any], outputs: Mapping[str, frames.Tagged], printed: str) -> Answer:
-    """The answer in a reply; KeyError, TypeError or ValueError where it is malformed."""
+def room_for(question: Question) -> int:
+    """The bytes that all outputs of a case can need: in float64, and small ones of any shape.
+
+    A worker sends no output that is larger: its shape says enough. What comes all the same is not read.
+    """
+    given = {name: array.size for name, array in question.arrays.items()}
+    sizes = (given.get(output.removeprefix("grad_"), given["x"]) for output in question.case.outputs)
+    return WIDEST * sum(sizes) + SMALL
+
+
+def answer_of(
+    case: Case, header: Mapping[str, Any], outputs: Mapping[str, frames.Tagged], printed: str
+) -> Answer:
+    """The answer in a reply to ``case``; KeyError, TypeError or ValueError where it is malformed."""
     status = header["status"]
     if status == "unsupported":
         return Answer(verdict=Verdict.UNSUPPORTED, reason=str(header["message"]), stderr=printed)
@@ -32,16 +53,51 @@ def answer_of(header: Mapping[str, Any], outputs: Mapping[str, frames.Tagged], p
         return Answer(verdict=Verdict.ERROR, reason=str(header["message"]), stderr=text)
     if status != "ok":
         raise ValueError(f"status {status!r}")
-    changed = ", ".join(map(str, header["changed"]))
+    seconds = header["seconds"]
+    if type(seconds) not in (int, float) or not 0 <= seconds < LONGEST:
+        raise ValueError(f"seconds {seconds!r}")
+    changed = ", ".join(_names(header, "changed", INPUTS))
+    names = frozenset(case.outputs)
+    if unknown := set(outputs) - names:
+        raise ValueError(f"{min(unknown)!r} is no output of the case")
     return Answer(
         verdict=None,
         reason=f"the call changed its input {changed}" if changed else None,
         outputs={name: untagged(*array) for name, array in outputs.items()},
-        problems={str(name): str(problem) for name, problem in header["problems"].items()},
-        errors={str(name): str(error) for name, error in header["errors"].items()},
-        absent=frozenset(map(str, header["absent"])),
-        nondeterministic=frozenset(map(str, header["nondeterministic"])),
-        overwritten=frozenset(map(str, header["overwritten"])),
-        seconds=float(header["seconds"]),
+        problems=_texts(header, "problems", names),
+        errors=_texts(header, "errors", names),
+        absent=frozenset(_names(header, "absent", ALL_OUTPUTS)),
+        nondeterministic=frozenset(_names(header, "nondeterministic", names)),
+        overwritten=frozenset(_names(header, "overwritten", names)),
+        seconds=float(seconds),
         stderr=printed,
     )
+
+
+def with_gradients_claimed(answer: Answer, host: str) -> Answer:
+    """The answer of a function whose ``host`` differentiates whatever it is given, as was known before its code ran.
+
+    Gradients are then never absent, whatever the answer says.
+    """
+    missing = [output for output in Output if output.is_gradient and output in answer.absent]
+    problem = f"was not returned, although {host} differentiates what it computes"
+    return replace(
+        answer,
+        absent=answer.absent.difference(missing),
+        problems={**answer.problems, **dict.fromkeys(missing, problem)},
+    )
+
+
+def _names(header: Mapping[str, Any], key: str, valid: frozenset[str]) -> list[str]:
+    found = header[key]
+    if type(found) is not list or not all(type(name) is str and name in valid for name in found):
+        raise ValueError(f"{key} is {found!r}")
+    return found
+
+
+def _texts(header: Mapping[str, Any], key: str, valid: frozenset[str]) -> dict[str, str]:
+    found = header[key]
+    if type(found) is not dict or not all(type(text) is str for text in found.values()):
+        raise ValueError(f"{key} is {found!r}")
+    _names({key: list(found)}, key, valid)
+    return found

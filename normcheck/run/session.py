@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import platform
 import queue
-import tempfile
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -48,12 +47,9 @@ def run(
     options = options or Options()
     specs, notes = backend_specs(backends)
     specs = tuple(replace(spec, device=options.device) for spec in specs)
-    with (
-        tempfile.TemporaryDirectory(prefix="normcheck-") as directory,
-        _workers(specs, directory) as processes,
-    ):
+    with _workers(specs) as processes:
         planned = plan(selection)  # may take NumPy to import, and the user's files to read
-        session = _Session(specs, planned.cases, options, directory, on_progress)
+        session = _Session(specs, planned.cases, options, on_progress)
         report = session.report(processes, (*notes, *planned.notes))
     if not known:
         return report
@@ -62,13 +58,13 @@ def run(
 
 
 @contextmanager
-def _workers(specs: Iterable[BackendSpec], directory: str) -> Iterator[dict[str, WorkerProcess]]:
+def _workers(specs: Iterable[BackendSpec]) -> Iterator[dict[str, WorkerProcess]]:
     """Start all workers; those that are still in the dictionary at the end are killed."""
     processes: dict[str, WorkerProcess] = {}
     try:
         for spec in specs:
             if spec.starts_worker:
-                processes[spec.name] = WorkerProcess(spec, directory)
+                processes[spec.name] = WorkerProcess(spec)
         yield processes
     finally:
         for process in processes.values():
@@ -135,11 +131,10 @@ class _Session:
         specs: Sequence[BackendSpec],
         planned: Sequence[PlannedCase],
         options: Options,
-        directory: str,
         on_progress: OnProgress,
     ) -> None:
         self.specs, self.planned, self.options = specs, planned, options
-        self.directory, self.on_progress = directory, on_progress
+        self.on_progress = on_progress
         self.inbox: queue.SimpleQueue[_Answered] = queue.SimpleQueue()
         self.sources: dict[str, Source] = {}
         self.queues: dict[str, queue.SimpleQueue[_Request | None]] = {}
@@ -189,9 +184,7 @@ class _Session:
                 self.sources[spec.name] = InProcess(spec)
             elif spec.name in processes:
                 process = processes.pop(spec.name)
-                self.sources[spec.name] = WorkerClient(
-                    spec, process, self.directory, timeout=self.options.timeout
-                )
+                self.sources[spec.name] = WorkerClient(spec, process, timeout=self.options.timeout)
             elif spec.recording is not None:
                 from normcheck.run import recording
 
@@ -230,9 +223,7 @@ class _Session:
         """Send the questions of a task to every source; what cannot be used has answered already."""
         from normcheck.run.sources import Question
 
-        questions = {
-            name: Question.of(run.case, run.arrays, self.directory) for name, run in task.runs.items()
-        }
+        questions = {name: Question.of(run.case, run.arrays) for name, run in task.runs.items()}
         opened = _Open(task=task, questions=questions, awaited={}, answers={})
         self.open[number] = opened
         for spec in self.specs:
@@ -271,11 +262,7 @@ class _Session:
             self._judge(tasks, message.number)
 
     def _judge(self, tasks: TaskList, number: int) -> None:
-        from normcheck.worker import frames
-
         opened = self.open.pop(number)
-        for question in opened.questions.values():
-            frames.discard(question.packed, self.directory)
         tasks.record(opened.task, opened.task.judge(opened.answers))
 
     def _drive(self, name: str, source: Source) -> None:

@@ -24,9 +24,9 @@ class Question:
     packed: frames.Packed
 
     @classmethod
-    def of(cls, case: Case, arrays: Mapping[str, NDArray[Any]], directory: str) -> Question:
-        """With large arrays as files in ``directory``."""
-        packed = frames.pack({name: tagged(array) for name, array in arrays.items()}, directory)
+    def of(cls, case: Case, arrays: Mapping[str, NDArray[Any]]) -> Question:
+        """With the arrays packed once for all workers."""
+        packed = frames.pack({name: tagged(array) for name, array in arrays.items()})
         return cls(case=case, arrays=arrays, packed=packed)
 
 

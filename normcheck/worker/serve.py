@@ -18,10 +18,11 @@ from normcheck.worker import frames, signature, target
 from normcheck.worker.compute import Worker
 from normcheck.worker.offers import offers
 
+TEXT_KEPT = 20_000  # characters of a message or a traceback
 Request = Tuple[Dict[str, Any], Dict[str, Tagged]]  # a frame: its header and its arrays
 
 
-def serve(sock: socket.socket, directory: str, spec: Dict[str, Any], requests: Iterable[Request]) -> None:
+def serve(sock: socket.socket, spec: Dict[str, Any], requests: Iterable[Request]) -> None:
     """Say what the backend of ``spec`` is, and answer ``requests``, all through ``sock``."""
     try:
         with _no_collection():
@@ -35,7 +36,13 @@ def serve(sock: socket.socket, directory: str, spec: Dict[str, Any], requests: I
         frames.send(sock, {"kind": "unavailable", "message": reason})
         return
     frames.send(
-        sock, {"kind": "ready", "environment": environment, "offers": offers(backend, spec["methods"])}
+        sock,
+        {
+            "kind": "ready",
+            "environment": environment,
+            "offers": offers(backend, spec["methods"]),
+            "differentiates": backend.differentiates(own=bool(spec.get("target"))),
+        },
     )
     worker = Worker(backend, None)
     if spec.get("target"):
@@ -48,16 +55,15 @@ def serve(sock: socket.socket, directory: str, spec: Dict[str, Any], requests: I
             frames.send(sock, {"kind": "bad target", "message": message, "traceback": ""})
             return
         except target.BadTargetError as error:
-            frames.send(sock, {"kind": "bad target", "message": str(error), "traceback": error.details})
+            text = {"message": bounded(str(error)), "traceback": bounded(error.details)}
+            frames.send(sock, {"kind": "bad target", **text})
             return
         frames.send(sock, {"kind": "loaded"})
     for header, inputs in requests:
         reply = reply_to(worker, Task(**header["task"]), inputs)
         _flush()
-        outputs = reply.pop("outputs", {})
-        frames.send(
-            sock, {"kind": "result", "number": header["number"], **reply}, frames.pack(outputs, directory)
-        )
+        outputs = within(header["room"], reply)
+        frames.send(sock, {"kind": "result", "number": header["number"], **reply}, frames.pack(outputs))
 
 
 def adapter_of(spec: Dict[str, Any]) -> Backend:
@@ -76,16 +82,36 @@ def reply_to(worker: Worker, task: Task, inputs: Dict[str, Tagged]) -> Dict[str,
     except BaseException as error:  # SystemExit too: a case that raises has no result, whatever it raises
         return {
             "status": "error",
-            "message": target.summary(error),
-            "traceback": target.users_traceback(error),
+            "message": bounded(target.summary(error)),
+            "traceback": bounded(target.users_traceback(error)),
         }
 
 
-def _listen(sock: socket.socket, directory: str, inbox: queue.SimpleQueue[Any]) -> None:
+def within(room: int, reply: Dict[str, Any]) -> Dict[str, Tagged]:
+    """The outputs of ``reply`` that have ``room`` bytes together; of each other one its shape is a problem."""
+    kept: Dict[str, Tagged] = {}
+    for name, (dtype, array) in reply.pop("outputs", {}).items():
+        if array.ndim <= frames.MAX_AXES and array.nbytes <= room:
+            kept[name] = (dtype, array)
+            room -= array.nbytes
+        else:
+            shape = bounded(str(array.shape))
+            reply["problems"][name] = (
+                f"has shape {shape}: its {array.nbytes:,} bytes are more than it can need"
+            )
+    return kept
+
+
+def bounded(text: str) -> str:
+    """``text``, without its middle where it is very long."""
+    return text if len(text) <= TEXT_KEPT else f"{text[: TEXT_KEPT // 2]}\n…\n{text[-TEXT_KEPT // 2 :]}"
+
+
+def _listen(sock: socket.socket, inbox: queue.SimpleQueue[Any]) -> None:
     """Hand on what comes in; end the process with the parent, even in the middle of a computation."""
     try:
         while True:
-            inbox.put(frames.receive(sock, directory, keep_files=True))
+            inbox.put(frames.receive(sock.recv_into))
     except (EOFError, OSError):
         os._exit(0)
 
@@ -109,10 +135,10 @@ def _flush() -> None:
 
 def main() -> None:
     """Serve the parent at the other end of the socket until it hangs up."""
-    descriptor, directory, spec = int(sys.argv[1]), sys.argv[2], json.loads(sys.argv[3])
+    descriptor, spec = int(sys.argv[1]), json.loads(sys.argv[2])
     os.set_inheritable(descriptor, False)
     sys.argv[:] = ["normcheck-worker"]
     inbox: queue.SimpleQueue[Any] = queue.SimpleQueue()
     with socket.socket(fileno=descriptor) as sock:
-        threading.Thread(target=_listen, args=(sock, directory, inbox), daemon=True).start()
-        serve(sock, directory, spec, iter(inbox.get, None))
+        threading.Thread(target=_listen, args=(sock, inbox), daemon=True).start()
+        serve(sock, spec, iter(inbox.get, None))
