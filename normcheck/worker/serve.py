@@ -16,14 +16,18 @@ from typing import Any, Dict, Iterable, Iterator, Tuple
 from normcheck.backends._base import Backend, Tagged, Task, UnavailableError
 from normcheck.worker import frames, signature, target
 from normcheck.worker.compute import Worker
+from normcheck.worker.guard import Guard
 from normcheck.worker.offers import offers
 
 TEXT_KEPT = 20_000  # characters of a message or a traceback
 Request = Tuple[Dict[str, Any], Dict[str, Tagged]]  # a frame: its header and its arrays
 
 
-def serve(sock: socket.socket, spec: Dict[str, Any], requests: Iterable[Request]) -> None:
-    """Say what the backend of ``spec`` is, and answer ``requests``, all through ``sock``."""
+def serve(sock: socket.socket, spec: Dict[str, Any], requests: Iterable[Request], watch: Guard) -> None:
+    """Say what the backend of ``spec`` is, and answer ``requests``, all through ``sock``.
+
+    A candidate that is caught by ``watch`` gets no further answer than that.
+    """
     try:
         with _no_collection():
             backend = adapter_of(spec)
@@ -55,12 +59,15 @@ def serve(sock: socket.socket, spec: Dict[str, Any], requests: Iterable[Request]
             frames.send(sock, {"kind": "bad target", "message": message, "traceback": ""})
             return
         except target.BadTargetError as error:
-            text = {"message": bounded(str(error)), "traceback": bounded(error.details)}
-            frames.send(sock, {"kind": "bad target", **text})
-            return
+            if watch.complaint() is None:  # else each case says so: the other backends go on
+                text = {"message": bounded(str(error)), "traceback": bounded(error.details)}
+                frames.send(sock, {"kind": "bad target", **text})
+                return
         frames.send(sock, {"kind": "loaded"})
     for header, inputs in requests:
-        reply = reply_to(worker, Task(**header["task"]), inputs)
+        reply = {} if watch.complaint() else reply_to(worker, Task(**header["task"]), inputs)
+        if (complaint := watch.complaint()) is not None:
+            reply = {"status": "error", "message": complaint, "traceback": ""}
         _flush()
         outputs = within(header["room"], reply)
         frames.send(sock, {"kind": "result", "number": header["number"], **reply}, frames.pack(outputs))
@@ -136,9 +143,11 @@ def _flush() -> None:
 def main() -> None:
     """Serve the parent at the other end of the socket until it hangs up."""
     descriptor, spec = int(sys.argv[1]), json.loads(sys.argv[2])
+    watch = Guard()
+    watch.install()
     os.set_inheritable(descriptor, False)
     sys.argv[:] = ["normcheck-worker"]
     inbox: queue.SimpleQueue[Any] = queue.SimpleQueue()
     with socket.socket(fileno=descriptor) as sock:
         threading.Thread(target=_listen, args=(sock, inbox), daemon=True).start()
-        serve(sock, spec, iter(inbox.get, None))
+        serve(sock, spec, iter(inbox.get, None), watch)

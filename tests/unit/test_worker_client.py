@@ -184,7 +184,7 @@ def test_silence_at_the_start_is_a_timeout(
     [
         ([READY], Verdict.TIMEOUT, "gave no answer within 0.2 s, loading the target"),
         ([READY, HANGS_UP], Verdict.CRASH, "exited with code 3, loading the target, without an answer"),
-        ([READY, OK], Verdict.ERROR, "answered with nonsense when it was loading the target"),
+        ([READY, READY], Verdict.ERROR, "answered with nonsense when it was loading the target"),
     ],
     ids=["silence", "a hang-up", "nonsense"],
 )

@@ -13,6 +13,7 @@ import pytest
 from normcheck.backends import BUILTIN
 from normcheck.backends._base import UnavailableError
 from normcheck.worker import frames
+from normcheck.worker.guard import Guard
 from normcheck.worker.serve import serve
 
 TASK = {
@@ -45,7 +46,7 @@ def heard() -> Iterator[Callable[..., Heard]]:
         questions = [
             ({"task": TASK, "number": number, "room": 2**20}, X) for number in range(1, requests + 1)
         ]
-        serve(theirs, {**numpy, **spec}, questions)
+        serve(theirs, {**numpy, **spec}, questions, Guard())
         theirs.shutdown(socket.SHUT_WR)
         found: Heard = []
         while True:
