@@ -37,6 +37,7 @@ def compare(
     laws: bool = False,
     timeout: float = DEFAULT_TIMEOUT,
     device: str = "cpu",
+    seed: int | None = None,
     config: str | PathLike[str] | None = None,
     **parameters: Any,
 ) -> Report:
@@ -54,7 +55,8 @@ def compare(
     ``max_backward_error`` in unit roundoffs; it replaces the bound that is derived from n.
     With ``laws`` relations between each backend's own outputs are judged too, such as that y does not
     change when a constant is added to x; these comparisons have a case whose ``law`` is not empty.
-    ``device`` is where backends compute, in their framework's words. ``config`` is a file with the ledger of
+    ``device`` is where backends compute, in their framework's words. ``seed`` repeats the inputs that are drawn anew
+    in each run; it is in the report's ``environment``. ``config`` is a file with the ledger of
     known deviations, pyproject.toml or normcheck.toml; None is none.
 
     ``backends`` may also map names to functions, layers or such strings. A function or a layer runs in this process;
@@ -79,7 +81,12 @@ def compare(
         gradients=gradients,
     )
     options = Options(
-        timeout=timeout, max_backward_error=max_backward_error, strict=strict, laws=laws, device=device
+        timeout=timeout,
+        max_backward_error=max_backward_error,
+        strict=strict,
+        laws=laws,
+        device=device,
+        seed=seed,
     )
     known = () if config is None else ledger.read(Path(config))
     return run(selection, _specs(backends), options, known=known)

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from normcheck.cli._selection import device_option, selection, selection_options, timeout_option
+from normcheck.cli._selection import device_option, seed_option, selection, selection_options, timeout_option
 from normcheck.cli._types import OneOf, console, write_atomically
 from normcheck.report import Report
 from normcheck.reports import FORMATS
@@ -40,6 +40,7 @@ from normcheck.reports import FORMATS
 @click.option("--no-config", is_flag=True, help="Ignore known deviations.")
 @device_option
 @timeout_option
+@seed_option
 @click.option(
     "--format", "format_name", type=OneOf("format", FORMATS), default="table", help="Default: table."
 )
@@ -69,7 +70,7 @@ def _compare(*, backends: tuple[str, ...], config: str | None, no_config: bool, 
     from normcheck.options import Options
     from normcheck.run.session import run
 
-    names = ("timeout", "max_backward_error", "strict", "laws", "device")
+    names = ("timeout", "max_backward_error", "strict", "laws", "device", "seed")
     how = Options(**{name: options.pop(name) for name in names})
     path = None if no_config else ledger.find(Path.cwd()) if config is None else Path(config)
     known = () if path is None else ledger.read(path)

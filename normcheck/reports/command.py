@@ -6,6 +6,7 @@ import shlex
 
 from normcheck.case import Case, Mode
 from normcheck.dtype import DType
+from normcheck.fixtures.drawn import is_drawn
 from normcheck.methods import definition
 from normcheck.parameters import OPTIONS
 from normcheck.report import EXPECTED, Comparison, Report
@@ -19,6 +20,8 @@ def reproduce(result: Comparison, report: Report) -> str:
     if result.backend in report.arguments:
         words += ["--backend", report.arguments[result.backend]]
     words += _of_case(case)
+    if report.environment.seed is not None and is_drawn(case.fixture):
+        words += ["--seed", str(report.environment.seed)]
     if result.law:
         words.append("--laws")
     if report.max_backward_error is not None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from normcheck.errors import UnusableBackendError, UsageError
 from normcheck.options import Options
 from normcheck.plan import Selection, plan
+from normcheck.run import drawn
 from normcheck.run.backends import BackendSpec
 from normcheck.run.process import WorkerProcess
 
@@ -36,7 +37,8 @@ def record(
         raise UsageError(f"backend {backend!r} is a recording already")
     if (reason := spec.missing) is not None:
         raise UnusableBackendError(f"backend {backend!r} cannot be used here: {reason}")
-    planned = plan(selection).cases
+    seed = drawn.OF_RECORDINGS if options.seed is None else options.seed
+    planned = drawn.drawn(plan(selection), seed).cases
     process = WorkerProcess(spec)
     from normcheck.run.client import WorkerClient
     from normcheck.run.recording import Recording, asked, recorded

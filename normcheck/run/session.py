@@ -17,6 +17,7 @@ from normcheck.backends import registered
 from normcheck.options import Options
 from normcheck.plan import PlannedCase, Selection, all_cases, plan
 from normcheck.report import Environment, Report
+from normcheck.run import drawn
 from normcheck.run.backends import BackendSpec, backend_specs
 from normcheck.run.process import WorkerProcess
 from normcheck.run.record import OnProgress, ignore
@@ -49,7 +50,9 @@ def run(
     specs = tuple(replace(spec, device=options.device) for spec in specs)
     with _workers(specs) as processes:
         planned = plan(selection)  # may take NumPy to import, and the user's files to read
-        session = _Session(specs, planned.cases, options, on_progress)
+        seed = drawn.seed_for(planned, specs, options.seed)
+        planned = drawn.drawn(planned, seed)
+        session = _Session(specs, planned.cases, replace(options, seed=seed), on_progress)
         report = session.report(processes, (*notes, *planned.notes))
     if not known:
         return report
@@ -163,9 +166,10 @@ class _Session:
                 platform=platform.platform(),
                 cpu=_cpu(),
                 backends={name: source.environment for name, source in self.sources.items()},
+                seed=self.options.seed,
             ),
             cases=tuple(planned.case for planned in self.planned),
-            results=tasks.results(),
+            results=drawn.told_apart(tasks.results(), self.options.seed),
             pairs=tasks.pairs(),
             notes=(*notes, *tasks.notes()),
             arguments={spec.name: spec.argument for spec in self.specs if spec.function is None},

@@ -20,6 +20,7 @@ MAGIC = b"NCF1"
 MAX_HEADER = 4 * 2**20  # bytes
 MAX_DEPTH = 16  # of lists and objects in a header
 MAX_INTEGER = 2**63
+TEXT_KEPT = 2**15  # characters of a text, such as a message; the middle of a longer one is left out
 MAX_ARRAYS = 64  # in a frame
 MAX_AXES = 64  # NumPy's own limit
 MAX_DATA = 2**36  # bytes of all arrays, where the reader says nothing
@@ -74,9 +75,10 @@ def pack(arrays: Mapping[str, Optional[Tagged]]) -> Packed:
 
 
 def send(sock: socket.socket, header: Dict[str, Any], packed: Packed = Packed([], [])) -> None:  # noqa: B008
-    """Send one frame; the socket's timeout holds for each part."""
+    """Send one frame; the socket's timeout holds for each part, and the middle of long texts is left out."""
     # A user's message may hold what is no Unicode; nothing of that goes further than this.
-    text = json.dumps({**header, "arrays": packed.entries}, ensure_ascii=False).encode(errors="replace")
+    whole = {**_bounded(header), "arrays": packed.entries}
+    text = json.dumps(whole, ensure_ascii=False).encode(errors="replace")
     sock.sendall(MAGIC + struct.pack(">I", len(text)) + text)
     for buffer in packed.buffers:
         sock.sendall(buffer)
@@ -108,7 +110,7 @@ def receive(read_into: ReadInto, most: int = MAX_DATA) -> Tuple[Dict[str, Any], 
             arrays[each.name] = (each.dtype, data.reshape(each.shape))
         except ValueError as error:  # such as a NumPy of fewer axes, or an empty array of enormous ones
             raise ProtocolError(f"an array of shape {each.shape}: {error}"[:300]) from None
-    return header, arrays
+    return _bounded(header), arrays
 
 
 def _header(text: bytes) -> Tuple[Dict[str, Any], List[_Announced]]:
@@ -162,6 +164,15 @@ def _check(value: Any, depth: int = 0) -> None:
     elif isinstance(value, list):
         for each in value:
             _check(each, depth + 1)
+
+
+def _bounded(value: Any) -> Any:
+    """``value`` with long texts cut in the middle: they are for people."""
+    if isinstance(value, str) and len(value) > TEXT_KEPT:
+        return f"{value[: TEXT_KEPT // 2]}\n…\n{value[-TEXT_KEPT // 2 :]}"
+    if isinstance(value, dict):
+        return {name: _bounded(each) for name, each in value.items()}
+    return value
 
 
 def _read(read_into: ReadInto, count: int) -> np.ndarray[Any, Any]:

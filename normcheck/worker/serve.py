@@ -19,7 +19,6 @@ from normcheck.worker.compute import Worker
 from normcheck.worker.guard import Guard
 from normcheck.worker.offers import offers
 
-TEXT_KEPT = 20_000  # characters of a message or a traceback
 Request = Tuple[Dict[str, Any], Dict[str, Tagged]]  # a frame: its header and its arrays
 
 
@@ -60,8 +59,7 @@ def serve(sock: socket.socket, spec: Dict[str, Any], requests: Iterable[Request]
             return
         except target.BadTargetError as error:
             if watch.complaint() is None:  # else each case says so: the other backends go on
-                text = {"message": bounded(str(error)), "traceback": bounded(error.details)}
-                frames.send(sock, {"kind": "bad target", **text})
+                frames.send(sock, {"kind": "bad target", "message": str(error), "traceback": error.details})
                 return
         frames.send(sock, {"kind": "loaded"})
     for header, inputs in requests:
@@ -89,8 +87,8 @@ def reply_to(worker: Worker, task: Task, inputs: Dict[str, Tagged]) -> Dict[str,
     except BaseException as error:  # SystemExit too: a case that raises has no result, whatever it raises
         return {
             "status": "error",
-            "message": bounded(target.summary(error)),
-            "traceback": bounded(target.users_traceback(error)),
+            "message": target.summary(error),
+            "traceback": target.users_traceback(error),
         }
 
 
@@ -102,16 +100,9 @@ def within(room: int, reply: Dict[str, Any]) -> Dict[str, Tagged]:
             kept[name] = (dtype, array)
             room -= array.nbytes
         else:
-            shape = bounded(str(array.shape))
-            reply["problems"][name] = (
-                f"has shape {shape}: its {array.nbytes:,} bytes are more than it can need"
-            )
+            size = f"its {array.nbytes:,} bytes are more than it can need"
+            reply["problems"][name] = f"has shape {array.shape}: {size}"
     return kept
-
-
-def bounded(text: str) -> str:
-    """``text``, without its middle where it is very long."""
-    return text if len(text) <= TEXT_KEPT else f"{text[: TEXT_KEPT // 2]}\n…\n{text[-TEXT_KEPT // 2 :]}"
 
 
 def _listen(sock: socket.socket, inbox: queue.SimpleQueue[Any]) -> None:

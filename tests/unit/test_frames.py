@@ -84,6 +84,21 @@ def test_one_packing_serves_many(pair: Any) -> None:
         assert ({"number": number}, [0.0, 1.0, 2.0]) == (header, arrays["a"][1].tolist())
 
 
+@pytest.mark.parametrize("sent", [True, False], ids=["by the sender", "by the reader"])
+def test_the_middle_of_a_long_text_is_left_out(pair: Any, sent: bool) -> None:
+    header = {"message": "a" * frames.TEXT_KEPT + "z", "errors": {"y": "short"}}
+    if sent:
+        received, _ = transfer(pair, {}, **header)
+    else:
+        received, _ = frames.receive(io.BytesIO(framed({**header, "arrays": []})).readinto)
+    assert (frames.TEXT_KEPT + 3, "a", "z", "short") == (
+        len(received["message"]),
+        received["message"][0],
+        received["message"][-1],
+        received["errors"]["y"],
+    )
+
+
 # --- what is no frame --------------------------------------------------------------------------------------
 
 
