@@ -38,6 +38,7 @@ def compare(
     repeat: int = 1,
     timeout: float = DEFAULT_TIMEOUT,
     device: str = "cpu",
+    seed: int | None = None,
     config: str | PathLike[str] | None = None,
     **parameters: Any,
 ) -> Report:
@@ -57,7 +58,8 @@ def compare(
     With ``laws`` relations between each backend's own outputs are judged too, such as that y does not
     change when a constant is added to x; these comparisons have a case whose ``law`` is not empty.
     Each case is asked ``repeat`` times, each answer judged, and the worst one counts.
-    ``device`` is where backends compute, in their framework's words. ``config`` is a file with the ledger of
+    ``device`` is where backends compute, in their framework's words. ``seed`` repeats the inputs that are drawn anew
+    in each run; it is in the report's ``environment``. ``config`` is a file with the ledger of
     known deviations, pyproject.toml or normcheck.toml; None is none.
 
     ``backends`` may also map names to functions, layers or such strings. A function or a layer runs in this process;
@@ -88,6 +90,7 @@ def compare(
         laws=laws,
         device=device,
         repeat=repeat,
+        seed=seed,
     )
     known = NO_LEDGER if config is None else read(Path(config))
     return run(selection, _specs(backends), options, known=known)

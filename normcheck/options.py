@@ -17,7 +17,7 @@ class Options:
     """How to run and to judge; ``timeout`` in seconds for one case, ``max_backward_error`` in roundoffs.
 
     Each case is asked ``repeat`` times. With ``laws`` every case is judged by the laws that apply to it too. ``device``
-    is where backends compute, in their framework's words.
+    is where backends compute, in their framework's words. ``seed`` is of the inputs that are drawn anew; None: of any.
     """
 
     timeout: float = DEFAULT_TIMEOUT
@@ -26,6 +26,7 @@ class Options:
     laws: bool = False
     device: str = "cpu"
     repeat: int = 1
+    seed: int | None = None
 
     def __post_init__(self) -> None:
         """Raise UsageError for limits that no result could meet, or that are no numbers."""

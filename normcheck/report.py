@@ -157,12 +157,16 @@ class Pair:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Environment:
-    """The machine and the frameworks of a run; ``backends`` has the facts that each backend states, by its name."""
+    """The machine and the frameworks of a run; ``backends`` has the facts that each backend states, by its name.
+
+    ``seed`` is what ``--seed`` has to be to draw the same inputs again, where some were drawn anew.
+    """
 
     python: str
     platform: str
     cpu: str
     backends: Mapping[str, Mapping[str, Any]]
+    seed: int | None = field(default=None, metadata=ABSENT_BY_DEFAULT)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

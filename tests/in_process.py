@@ -42,7 +42,7 @@ def answered(worker: Worker, case: Case, arrays: Mapping[str, Any]) -> Answer:
     """The worker's answer to ``case``."""
     inputs = {name: tagged(array) for name, array in arrays.items()}
     reply = reply_to(worker, Task(**task_of(case)), inputs)
-    return answer_of(reply, reply.pop("outputs", {}), "")
+    return answer_of(case, reply, reply.pop("outputs", {}), "")
 
 
 def judged(
@@ -69,7 +69,7 @@ def judged(
 class NoProcess:
     """What stands for a worker's process where there is none."""
 
-    def __init__(self, spec: BackendSpec, directory: str) -> None: ...
+    def __init__(self, spec: BackendSpec) -> None: ...
 
     def kill(self) -> None: ...
 
@@ -77,7 +77,7 @@ class NoProcess:
 class Source(InProcess):
     """A worker in this process, in the place of a WorkerClient."""
 
-    def __init__(self, spec: BackendSpec, process: NoProcess, directory: str, *, timeout: float) -> None:
+    def __init__(self, spec: BackendSpec, process: NoProcess, *, timeout: float) -> None:
         super().__init__(spec)
 
     def layer(self) -> Layer | None:

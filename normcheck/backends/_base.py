@@ -240,6 +240,13 @@ def named(array: np.ndarray[Any, Any]) -> Tagged:
     return name, array.view(np.uint16) if name == "bfloat16" else array
 
 
+def unmasked(value: Any) -> np.ndarray[Any, Any]:
+    """The data of a NumPy array of any class; NotAnArrayError where a mask says that some of it is none."""
+    if isinstance(value, np.ma.MaskedArray) and (masked := int(np.count_nonzero(np.ma.getmask(value)))):
+        raise NotAnArrayError(f"is a masked array: {masked} of its {value.size} elements have no value")
+    return np.asarray(value)
+
+
 def laid_out(array: np.ndarray[Any, Any], layout: str) -> np.ndarray[Any, Any]:
     """A copy of ``array`` in the memory ``layout``; a law's array whose samples differ is not expanded."""
     if layout == "channels_last" and array.ndim > 2:

@@ -27,6 +27,7 @@ from normcheck.backends._base import (
     flattened,
     is_regular,
     named,
+    unmasked,
 )
 from normcheck.backends._jax_cache import keep_programs
 
@@ -175,7 +176,7 @@ class Jax(Adapter):
         """The array's data, once it is computed."""
         if not isinstance(value, (jax.Array, np.ndarray, np.generic)):
             raise NotAnArrayError(f"is a {type(value).__name__}, not a jax.Array")
-        return named(np.asarray(value))
+        return named(unmasked(value))
 
     def add(self, a: Array, b: Array) -> Array:
         """Rounded to the dtype: under jit XLA would keep the digits of a wider sum."""

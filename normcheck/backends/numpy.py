@@ -22,6 +22,7 @@ from normcheck.backends._base import (
     as_channel_lists,
     flattened,
     named,
+    unmasked,
 )
 
 Array = Any  # numpy.ndarray; spelled so that every NumPy from 1.21 on can run this
@@ -227,10 +228,7 @@ class NumPyArrays(Adapter):
         """The array itself, with its dtype's name."""
         if not isinstance(value, (np.ndarray, np.generic)):
             raise NotAnArrayError(f"is a {type(value).__name__}, not a numpy array")
-        if isinstance(value, np.ma.MaskedArray) and value.dtype.names is None and value.mask.any():
-            masked = int(np.ma.getmaskarray(value).sum())
-            raise NotAnArrayError(f"has {masked} of {value.size} elements masked, which have no value")
-        return named(np.asarray(value))
+        return named(unmasked(value))
 
 
 class NumPy(NumPyArrays):

@@ -11,6 +11,7 @@ from normcheck.case import Method, Mode
 from normcheck.cli._types import OneOf
 from normcheck.conventions.catalogue import parse
 from normcheck.dtype import DType
+from normcheck.fixtures.drawn import MAX_SEED
 from normcheck.parameters import OPTIONS, Parameter
 
 if TYPE_CHECKING:
@@ -69,6 +70,12 @@ _OPTIONS = (
 )
 device_option = click.option(
     "--device", default="cpu", metavar="D", help="Where to compute, such as cuda. Default: cpu."
+)
+seed_option = click.option(
+    "--seed",
+    type=click.IntRange(0, MAX_SEED - 1),
+    metavar="N",
+    help="Draw the inputs of the fixture drawn from this seed. Default: any; a recording has those of 0.",
 )
 timeout_option = click.option(
     "--timeout",

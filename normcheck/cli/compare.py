@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from normcheck.cli._selection import device_option, selection, selection_options, timeout_option
+from normcheck.cli._selection import device_option, seed_option, selection, selection_options, timeout_option
 from normcheck.cli._types import OneOf
 from normcheck.cli.output import OutputError, check_file, console, is_stream, say, standard_output, write_file
 from normcheck.errors import ExitCode, NormcheckError
@@ -58,6 +58,7 @@ from normcheck.reports.text import plural
 )
 @device_option
 @timeout_option
+@seed_option
 @click.option(
     "--format", "format_name", type=OneOf("format", FORMATS), default="table", help="Default: table."
 )
@@ -96,7 +97,7 @@ def _compare(*, backends: tuple[str, ...], config: str | None, no_config: bool, 
     from normcheck.options import Options
     from normcheck.run.session import run
 
-    names = ("timeout", "max_backward_error", "strict", "laws", "device", "repeat")
+    names = ("timeout", "max_backward_error", "strict", "laws", "device", "repeat", "seed")
     how = Options(**{name: options.pop(name) for name in names})
     known = ledger.NO_LEDGER if no_config else ledger.find() if config is None else ledger.read(Path(config))
     with progress_line() as on_progress:

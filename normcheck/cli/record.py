@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from normcheck.cli._selection import device_option, selection, selection_options, timeout_option
+from normcheck.cli._selection import device_option, seed_option, selection, selection_options, timeout_option
 from normcheck.cli.output import check_file, say, write_file
 from normcheck.errors import ExitCode
 from normcheck.verdict import Verdict
@@ -30,7 +30,8 @@ from normcheck.verdict import Verdict
 @selection_options
 @device_option
 @timeout_option
-def command(backend: str, output: str, device: str, timeout: float, **options: Any) -> int:
+@seed_option
+def command(backend: str, output: str, **options: Any) -> int:
     """Save a backend's outputs for comparison on another machine.
 
     Nothing is judged here. The other machine needs only the file, not the framework. Exits 4 if a case crashed,
@@ -47,10 +48,9 @@ def command(backend: str, output: str, device: str, timeout: float, **options: A
     from normcheck.run.recording import to_bytes
 
     check_file(output)
+    how = Options(**{name: options.pop(name) for name in ("timeout", "device", "seed")})
     with progress_line() as on_progress:
-        recording = record(
-            selection(**options), backend, Options(timeout=timeout, device=device), on_progress
-        )
+        recording = record(selection(**options), backend, how, on_progress)
     write_file(output, to_bytes(recording))
     verdicts = Counter(recorded.answer.verdict for recorded in recording.cases.values())
     outputs = sum(len(recorded.answer.outputs) for recorded in recording.cases.values())

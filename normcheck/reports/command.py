@@ -6,6 +6,7 @@ import shlex
 
 from normcheck.case import Case, Mode
 from normcheck.fixtures import SUFFIXES
+from normcheck.fixtures.drawn import is_drawn
 from normcheck.fixtures.fixture import USUAL
 from normcheck.methods import definition
 from normcheck.parameters import OPTIONS
@@ -20,6 +21,8 @@ def reproduce(result: Comparison, report: Report) -> str:
     if result.backend in report.arguments:
         words += ["--backend", report.arguments[result.backend]]
     words += _of_case(case, says_dtype=_says_dtype(case, report))
+    if report.environment.seed is not None and is_drawn(case.fixture):
+        words += ["--seed", str(report.environment.seed)]
     if result.law:
         words.append("--laws")
     if report.max_backward_error is not None:

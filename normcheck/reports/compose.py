@@ -30,7 +30,8 @@ def compose(report: Report) -> View:
 def _head(report: Report) -> Line:
     backends = report.environment.backends.items()
     versions = [f"{name} {facts.get('version', '')}".rstrip() for name, facts in backends]
-    return (Span(" · ".join([f"normcheck {report.normcheck_version}", *versions]), Role.QUIET),)
+    seed = [] if report.environment.seed is None else [f"--seed {report.environment.seed}"]
+    return (Span(" · ".join([f"normcheck {report.normcheck_version}", *versions, *seed]), Role.QUIET),)
 
 
 def _section(report: Report, method: Method) -> Section:

@@ -7,17 +7,19 @@ from collections.abc import Mapping
 from typing import Any
 
 from normcheck.answer import Answer
-from normcheck.errors import TargetError
+from normcheck.errors import TargetError, UnusableBackendError
 from normcheck.layer import Layer
 from normcheck.run.backends import BackendSpec
 from normcheck.run.process import WorkerProcess
-from normcheck.run.replies import answer_of, layer_of, task_of
+from normcheck.run.replies import answer_of, layer_of, room_for, task_of
 from normcheck.run.sources import Question, UnavailableError
 from normcheck.verdict import Verdict
 from normcheck.worker import frames
 
 START_TIMEOUT = 120.0  # seconds for a framework to be imported, however short --timeout is
 MAX_DEATHS = 3
+REASON_KEPT = 500  # characters of what is wrong with an answer
+ROOM_FOR_LAYER = 2**30  # bytes of a layer's weight, bias and running statistics
 
 
 class _DeadError(Exception):
@@ -31,21 +33,19 @@ class _DeadError(Exception):
 class WorkerClient:
     """A worker and its restarts: a process that dies, hangs or breaks the protocol is replaced, MAX_DEATHS times.
 
-    ``process`` has been started by the caller; ``directory`` is the run's own temporary directory,
-    ``timeout`` the seconds that one case may take.
+    ``process`` has been started by the caller; ``timeout`` is the seconds that one case may take.
     """
 
-    def __init__(self, spec: BackendSpec, process: WorkerProcess, directory: str, *, timeout: float) -> None:
+    def __init__(self, spec: BackendSpec, process: WorkerProcess, *, timeout: float) -> None:
         self.spec = spec
         self.timeout = timeout
         self.environment: Mapping[str, Any] = {}
         self.offers: Mapping[str, Any] = {}
         self._layer: Layer | None = None
         self._failed: UnavailableError | _DeadError | None = None  # before any case
-        self._directory = directory
         self._process: WorkerProcess | None = process
-        self._differentiates = False
         self._ready = False
+        self._differentiates = False  # as the worker said before the user's code was loaded
         self._closed = False
         self._deaths = 0
         self._number = 0
@@ -61,7 +61,10 @@ class WorkerClient:
         if self._deaths >= MAX_DEATHS:
             return Answer(verdict=Verdict.ERROR, reason=f"not run: its worker died {MAX_DEATHS} times before")
         if self._process is None:
-            self._process = WorkerProcess(self.spec, self._directory)
+            try:
+                self._process = WorkerProcess(self.spec)
+            except UnusableBackendError as error:
+                return Answer(verdict=Verdict.ERROR, reason=f"not run: {error}")
         process = self._process
         try:
             self._await_ready(process)
@@ -112,10 +115,13 @@ class WorkerClient:
         if hello.get("kind") != "ready" or not isinstance(hello.get("environment"), dict):
             raise _DeadError(Verdict.ERROR, "answered with nonsense when it was started")
         self.environment = hello["environment"]
-        self.offers = hello.get("offers", {})
+        offers = hello.get("offers")
+        self.offers = offers if isinstance(offers, dict) else {}
         self._differentiates = hello.get("differentiates") is True
         if self.spec.target:
-            loaded, arrays = self._receive(process, time.monotonic() + self.timeout, "loading the target")
+            loaded, arrays = self._receive(
+                process, time.monotonic() + self.timeout, "loading the target", ROOM_FOR_LAYER
+            )
             if loaded.get("kind") == "bad target":
                 message = f"backend {self.spec.argument!r}: {loaded.get('message')}"
                 raise TargetError(message, details=str(loaded.get("traceback", "")))
@@ -123,43 +129,45 @@ class WorkerClient:
                 raise _DeadError(Verdict.ERROR, "answered with nonsense when it was loading the target")
             try:
                 self._layer = layer_of(loaded, arrays, self.spec.name)
-            except ValueError as error:
-                reason = f"said nonsense of its layer: {error}"
+            except (AttributeError, KeyError, TypeError, ValueError) as error:
+                reason = f"said nonsense of its layer: {error}"[:REASON_KEPT]
                 raise _DeadError(Verdict.ERROR, reason) from None
         self._ready = True
 
     def _exchange(self, process: WorkerProcess, question: Question) -> Answer:
         self._number += 1
-        deadline = time.monotonic() + self.timeout
+        deadline, room = time.monotonic() + self.timeout, room_for(question)
+        asked = {"task": task_of(question.case, once=question.once), "number": self._number, "room": room}
         try:
             process.socket.settimeout(self.timeout)
-            task = task_of(question.case, once=question.once)
-            frames.send(process.socket, {"task": task, "number": self._number}, question.packed)
+            frames.send(process.socket, asked, question.packed)
         except TimeoutError:
             raise _DeadError(Verdict.TIMEOUT, f"took no input for {self.timeout:g} s") from None
         except OSError:
             raise _DeadError(
                 Verdict.CRASH, f"{process.exit_description()} before its input was there"
             ) from None
-        header, outputs = self._receive(process, deadline, "computing")
+        header, outputs = self._receive(process, deadline, "computing", room)
         if header.get("kind") != "result" or header.get("number") != self._number:
             raise _DeadError(Verdict.ERROR, "answered with nonsense instead of a result")
         try:
-            answer = answer_of(header, outputs, process.printed())
+            answer = answer_of(question.case, header, outputs, process.printed())
         except (AttributeError, KeyError, TypeError, ValueError) as error:
-            raise _DeadError(Verdict.ERROR, f"answered with nonsense: {error!r}") from None
+            raise _DeadError(Verdict.ERROR, f"answered with nonsense: {error!r}"[:REASON_KEPT]) from None
         return answer.with_gradients_owed() if self._differentiates else answer
 
     def _receive(
-        self, process: WorkerProcess, deadline: float, doing: str
+        self, process: WorkerProcess, deadline: float, doing: str, room: int = 0
     ) -> tuple[dict[str, Any], dict[str, frames.Tagged]]:
         try:
-            return frames.receive(process.socket, self._directory, deadline)
+            return frames.receive(lambda view: process.read_into(view, deadline), room)
         except TimeoutError:
             limit = START_TIMEOUT if doing == "starting" else self.timeout
             raise _DeadError(Verdict.TIMEOUT, f"gave no answer within {limit:g} s, {doing}") from None
         except frames.ProtocolError as error:
             raise _DeadError(Verdict.ERROR, f"answered with nonsense: {error}") from None
+        except MemoryError:
+            raise _DeadError(Verdict.ERROR, f"its answer of up to {room:,} bytes has no room here") from None
         except (EOFError, OSError):
             if doing == "starting" and self.spec.python is not None and process.lacks_numpy():
                 raise UnavailableError(process.printed().strip()) from None

@@ -23,7 +23,9 @@ from normcheck.run import sources
 from normcheck.run.backends import BackendSpec
 from normcheck.run.replies import answer_of, layer_of, task_of
 from normcheck.run.sources import Question
+from normcheck.verdict import Verdict
 from normcheck.worker.compute import Worker
+from normcheck.worker.guard import is_oracle, sentence
 from normcheck.worker.offers import differentiates
 from normcheck.worker.serve import adapter_of, reply_to
 from normcheck.worker.signature import UnknownParameterError
@@ -56,13 +58,15 @@ class InProcess:
 
     def answer(self, question: Question) -> Answer:
         """Call it with the inputs of one case; some settings are those of the thread that calls."""
+        if (oracle := next(filter(is_oracle, _modules(self.spec.function)), None)) is not None:
+            return Answer(verdict=Verdict.ERROR, reason=sentence(oracle))
         inputs = {name: tagged(array) for name, array in question.arrays.items()}
         with self._worker() as worker:
             owed = differentiates(worker.backend, target=True)
             worker.last = self._last
             reply = reply_to(worker, Task(**task_of(question.case, once=question.once)), inputs)
             self._last = worker.last
-        answer = answer_of(reply, reply.pop("outputs", {}), "")
+        answer = answer_of(question.case, reply, reply.pop("outputs", {}), "")
         return answer.with_gradients_owed() if owed else answer
 
     @contextmanager
@@ -95,7 +99,7 @@ def host_of(name: str, value: Any) -> str:
 
     UsageError where that is more than one.
     """
-    found = {HOSTS[root] for root in _roots(value) if root in HOSTS}
+    found = {HOSTS[root] for root in map(_root, _modules(value)) if root in HOSTS}
     if len(found) > 1:
         found.discard("numpy")
     if len(found) > 1:
@@ -105,8 +109,8 @@ def host_of(name: str, value: Any) -> str:
     return next(iter(found), "numpy")
 
 
-def _roots(value: Any, seen: set[int] | None = None) -> Iterator[str]:
-    """The top-level packages of a layer's classes, or of what the code of a function names, and of functions there."""
+def _modules(value: Any, seen: set[int] | None = None) -> Iterator[str]:
+    """The modules of a layer's classes, or of what the code of a function names or imports, and of functions there."""
     seen = set() if seen is None else seen
     while isinstance(value, functools.partial) or hasattr(value, "__wrapped__"):
         value = value.func if isinstance(value, functools.partial) else value.__wrapped__
@@ -114,23 +118,35 @@ def _roots(value: Any, seen: set[int] | None = None) -> Iterator[str]:
         return
     seen.add(id(value))
     if isinstance(value, types.MethodType):
-        yield from _roots(value.__self__, seen)
+        yield from _modules(value.__self__, seen)
         value = value.__func__
-    yield _root(value)
+    yield _module(value)
     if not isinstance(value, types.FunctionType):
-        yield from map(_root, type(value).__mro__)
+        yield from map(_module, type(value).__mro__)
         return
     cells = [cell.cell_contents for cell in value.__closure__ or () if cell != types.CellType()]
-    named = [value.__globals__[name] for name in _names(value.__code__) if name in value.__globals__]
+    names = list(_names(value.__code__))
+    yield from filter(is_oracle, [*names, _attribute(names, value.__globals__)])
+    named = [value.__globals__[name] for name in names if name in value.__globals__]
     for each in (*cells, *named):
-        if isinstance(each, types.FunctionType) and _root(each) not in HOSTS:
-            yield from _roots(each, seen)
-        yield _root(each)
+        if isinstance(each, types.FunctionType) and _root(_module(each)) not in HOSTS:
+            yield from _modules(each, seen)
+        yield _module(each)
 
 
-def _root(value: Any) -> str:
-    module = value.__name__ if isinstance(value, types.ModuleType) else getattr(value, "__module__", None)
-    return str(module or "").partition(".")[0]
+def _attribute(names: list[str], known: Mapping[str, Any]) -> str:
+    """``normcheck.oracle`` where the code names both, and the second is nothing of its own."""
+    return "normcheck.oracle" if {"normcheck", "oracle"} <= set(names) and "oracle" not in known else ""
+
+
+def _module(value: Any) -> str:
+    return str(
+        value.__name__ if isinstance(value, types.ModuleType) else getattr(value, "__module__", None) or ""
+    )
+
+
+def _root(module: str) -> str:
+    return module.partition(".")[0]
 
 
 def _names(code: types.CodeType) -> Iterator[str]:

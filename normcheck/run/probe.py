@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -36,14 +35,11 @@ def probe_backends(names: Iterable[str] = ()) -> tuple[BackendStatus, ...]:
     for name in (names := tuple(names)):
         if name not in known:
             raise UnknownNameError("backend", name, known)
-    with (
-        tempfile.TemporaryDirectory(prefix="normcheck-") as directory,
-        ThreadPoolExecutor(max(2, os.cpu_count() or 1)) as pool,
-    ):
-        return tuple(pool.map(lambda name: _probed(name, directory), names or known))
+    with ThreadPoolExecutor(max(2, os.cpu_count() or 1)) as pool:
+        return tuple(pool.map(_probed, names or known))
 
 
-def _probed(name: str, directory: str) -> BackendStatus:
+def _probed(name: str) -> BackendStatus:
     reason = missing(name)
     if reason is not None:
         return BackendStatus(name=name, environment={}, offers={}, reason=reason)
@@ -51,7 +47,7 @@ def _probed(name: str, directory: str) -> BackendStatus:
     from normcheck.run.sources import UnavailableError
 
     spec = BackendSpec.parse(name)
-    client = WorkerClient(spec, WorkerProcess(spec, directory), directory, timeout=DEFAULT_TIMEOUT)
+    client = WorkerClient(spec, WorkerProcess(spec), timeout=DEFAULT_TIMEOUT)
     try:
         return BackendStatus(name=name, environment=client.ready(), offers=client.offers, reason=None)
     except UnavailableError as error:

@@ -1,5 +1,8 @@
-"""A worker's process: its start, its end, and its printed text. Standard library only, so that all
+"""A worker's process: its start, its end, and what comes from it. Standard library only, so that all
 workers are on their way before the parent imports NumPy.
+
+A worker may be broken or hostile. It shares no file and no memory with us: cases, answers and what it prints go
+through a socket and a pipe, and we read them only as fast, and keep only as much, as we need.
 """
 
 from __future__ import annotations
@@ -8,19 +11,29 @@ import contextlib
 import json
 import os
 import re
+import secrets
+import select
 import signal
 import socket
 import subprocess
 import sys
 import sysconfig
-import tempfile
+import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
+from normcheck.errors import UnusableBackendError
 from normcheck.run.backends import BackendSpec
 
 NO_NUMPY = 86  # the exit code of another interpreter that has none
-STDERR_KEPT = 8192  # bytes, the last ones
+PRINTED_KEPT = 8192  # bytes, the last ones
+PIPE_READ = 2**16  # bytes at once, and what a pipe usually holds
+PIPE_HELD = 2**20  # bytes that a pipe can hold at most, unless an administrator allows more
+MARK = "NORMCHECK_WORKER"  # the environment variable by which all that a worker started is known
+BUFFER = 2**20  # bytes of frames that are on their way
+SWEEPS = 10  # rounds in which what a worker started is ended, while it starts more
+LONGEST_WAIT = 3600.0  # seconds at once: poll() takes no more than an int of milliseconds
 
 # What faulthandler says of a crash is kept but for our own frames and the list of extension modules.
 _PACKAGE = re.escape(str(Path(__file__).parents[1]))
@@ -32,37 +45,115 @@ _OURS_ALONE = frozenset({"PYTHONPATH", "PYTHONHOME", "PYTHONSTARTUP", "VIRTUAL_E
 _OUR_THREAD = re.compile(r'^Thread 0x\S+ .*\n(?:  File ".*threading\.py".*\n)+\n?', re.MULTILINE)
 
 
+class Printed:
+    """The end of all that is written into a pipe; the rest is read and forgotten."""
+
+    def __init__(self) -> None:
+        self.reader, self.writer = os.pipe()
+        os.set_blocking(self.reader, False)
+        self._kept = b""
+
+    def read(self) -> bool:
+        """Read what is there, as much as one call gives; False where nothing is, or will ever be."""
+        try:
+            text = os.read(self.reader, PIPE_READ)
+        except OSError:  # nothing there, or closed by us
+            return False
+        self._kept = (self._kept + text)[-PRINTED_KEPT:]
+        return bool(text)
+
+    def take(self) -> str:
+        """The end of what was written since the last call, and before this one."""
+        for _ in range(PIPE_HELD // PIPE_READ):  # a writer that never stops is not waited for
+            if not self.read():
+                break
+        text, self._kept = self._kept.decode(errors="replace"), b""
+        return text
+
+    def close(self) -> None:
+        """Read no more; what was written can still be taken."""
+        self._kept = self.take().encode()
+        reader, self.reader = self.reader, -1
+        os.close(reader)
+
+
 class WorkerProcess:
     """A running ``python -m normcheck.worker``, the socket to it, and all that it prints.
 
-    ``directory`` is the run's own temporary directory.
+    Raises UnusableBackendError where the system starts no process.
     """
 
-    def __init__(self, spec: BackendSpec, directory: str) -> None:
-        self.socket, theirs = socket.socketpair()
-        self._printed = tempfile.TemporaryFile(dir=directory, buffering=0)  # noqa: SIM115 (outlives this)
-        said = json.dumps(spec.for_worker())
-        command = [*_interpreter(spec, directory), str(theirs.fileno()), directory, said]
-        with theirs:
-            self._process = subprocess.Popen(
-                command,
-                stdin=subprocess.DEVNULL,
-                stdout=self._printed,
-                stderr=self._printed,
-                pass_fds=[theirs.fileno()],
-                start_new_session=True,
-                env=_environment(foreign=spec.python is not None),
-            )
+    def __init__(self, spec: BackendSpec) -> None:
+        self._mark = secrets.token_hex(16)
+        self._in_use = threading.Lock()  # the descriptors, while something waits for them
+        try:
+            self._start(spec)
+        except OSError as error:
+            raise UnusableBackendError(
+                f"backend {spec.name!r}: its worker cannot be started: {error.strerror or error}"
+            ) from None
         self.started = time.monotonic()
 
+    def _start(self, spec: BackendSpec) -> None:
+        with contextlib.ExitStack() as undone:
+            self.socket, theirs = socket.socketpair()
+            undone.callback(self.socket.close)
+            with theirs:
+                for end in (self.socket, theirs):
+                    _widen(end)
+                self._printed = Printed()
+                undone.callback(self._printed.close)
+                try:
+                    self._process = subprocess.Popen(
+                        [*_interpreter(spec), str(theirs.fileno()), json.dumps(spec.for_worker())],
+                        stdin=subprocess.DEVNULL,
+                        stdout=self._printed.writer,
+                        stderr=self._printed.writer,
+                        pass_fds=[theirs.fileno()],
+                        start_new_session=True,
+                        env={**_environment(foreign=spec.python is not None), MARK: self._mark},
+                    )
+                finally:
+                    os.close(self._printed.writer)
+            self._poll = select.poll()
+            self._poll.register(self.socket, select.POLLIN)
+            self._poll.register(self._printed.reader, select.POLLIN)
+            undone.pop_all()
+
+    def read_into(self, view: memoryview, deadline: float) -> int:
+        """Wait for what comes through the socket, and read some of it; 0 where the worker has hung up.
+
+        What is printed is read meanwhile, so that no worker waits for it. ``deadline`` is in seconds of
+        :func:`time.monotonic`; TimeoutError once it has passed.
+        """
+        with self._in_use:
+            while (remaining := deadline - time.monotonic()) > 0:
+                if self.socket.fileno() < 0:
+                    return 0  # it has been killed
+                ready = dict(self._poll.poll(min(remaining, LONGEST_WAIT) * 1000))
+                if self._printed.reader in ready and not self._printed.read():
+                    self._poll.unregister(self._printed.reader)  # closed at the other end
+                if self.socket.fileno() in ready:
+                    return self.socket.recv_into(view)
+        raise TimeoutError
+
     def kill(self) -> None:
-        """End the process, whatever it is doing, and all that it started; nothing where that was done before."""
+        """End the process, whatever it is doing, and all that it started; nothing where that was done before.
+
+        Another thread that waits for it is woken up.
+        """
         if self.socket.fileno() < 0:
             return  # its number may be another process's by now
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
-        self.socket.close()
+        _end_all_marked(self._mark)
+        with contextlib.suppress(OSError):
+            self.socket.shutdown(socket.SHUT_RDWR)
+        with self._in_use:
+            if self.socket.fileno() >= 0:
+                self.socket.close()
+                self._printed.close()
 
     def lacks_numpy(self) -> bool:
         """True for another interpreter that ended because it has no NumPy."""
@@ -82,39 +173,67 @@ class WorkerProcess:
 
     def printed(self) -> str:
         """The end of what the worker printed, to stdout and stderr, since the last call."""
-        descriptor = self._printed.fileno()
-        start = max(0, os.fstat(descriptor).st_size - STDERR_KEPT)
-        text = os.pread(descriptor, STDERR_KEPT, start).decode(errors="replace")
-        os.ftruncate(descriptor, 0)
-        self._printed.seek(0)  # the position is the child's too
+        text = self._printed.take()
         return _OUR_THREAD.sub("", _THEIRS_ONLY.sub("", text.replace("\x00", "")))
 
 
-# Another interpreter finds normcheck, and nothing else of ours, in a directory that holds a link to it. It may be
-# older than the option -P, which keeps the current directory off the path, so that is done by hand.
+def _widen(end: socket.socket) -> None:
+    """Let more be on its way, so that a large array takes few calls; systems may allow less."""
+    for option in (socket.SO_SNDBUF, socket.SO_RCVBUF):
+        with contextlib.suppress(OSError):
+            end.setsockopt(socket.SOL_SOCKET, option, BUFFER)
+
+
+def _end_all_marked(mark: str) -> None:
+    """Kill what a worker started and what left its process group, as far as the system shows environments."""
+    for _ in range(SWEEPS):
+        found = list(_marked(f"{MARK}={mark}".encode()))
+        if not found:
+            return
+        for number in found:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.kill(number, signal.SIGKILL)
+
+
+def _marked(variable: bytes) -> Iterator[int]:
+    """The processes in whose environment ``variable`` was when they were started, where there is a /proc."""
+    try:
+        numbers = [int(name) for name in os.listdir("/proc") if name.isdigit()]
+    except OSError:
+        return
+    for number in numbers:
+        with contextlib.suppress(OSError), open(f"/proc/{number}/environ", "rb", buffering=0) as environment:
+            if variable in environment.read().split(b"\0"):
+                yield number
+
+
+# Another interpreter imports normcheck by its place, and nothing else of ours. It may be older than the option -P,
+# which keeps the current directory off the path, so that is done by hand.
 _FOREIGN = f"""
 import sys
-sys.path[0] = sys.argv.pop(1)
+package = sys.argv.pop(1)
+del sys.path[0]
 try:
     import numpy
 except ImportError as error:
     print("{{}} cannot host a backend without NumPy: {{}}".format(sys.executable, error), file=sys.stderr)
     sys.exit({NO_NUMPY})
+from importlib import util
+spec = util.spec_from_file_location("normcheck", package + "/__init__.py", submodule_search_locations=[package])
+sys.modules["normcheck"] = util.module_from_spec(spec)
+spec.loader.exec_module(sys.modules["normcheck"])
+from normcheck.worker.lifeline import end_first
+end_first()
 from normcheck.worker.serve import main
 main()
 """
 
 
-def _interpreter(spec: BackendSpec, directory: str) -> list[str]:
+def _interpreter(spec: BackendSpec) -> list[str]:
     """The command that becomes a worker once it has its arguments."""
     if spec.python is None:
         return [sys.executable, "-P", "-u", "-X", "faulthandler", "-m", "normcheck.worker"]
-    package = Path(__file__).parents[1]
-    place = Path(directory, "import")
-    place.mkdir(exist_ok=True)
-    with contextlib.suppress(FileExistsError):
-        (place / package.name).symlink_to(package, target_is_directory=True)
-    return [spec.python, "-u", "-B", "-X", "faulthandler", "-c", _FOREIGN, str(place)]
+    return [spec.python, "-u", "-B", "-X", "faulthandler", "-c", _FOREIGN, str(Path(__file__).parents[1])]
 
 
 def _environment(*, foreign: bool) -> dict[str, str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING
 from normcheck.errors import UnusableBackendError, UsageError
 from normcheck.options import Options
 from normcheck.plan import Selection, plan
+from normcheck.run import drawn
 from normcheck.run.backends import BackendSpec
 from normcheck.run.process import WorkerProcess
 
@@ -37,27 +37,24 @@ def record(
         raise UsageError(f"backend {backend!r} is a recording already")
     if (reason := spec.missing) is not None:
         raise UnusableBackendError(f"backend {backend!r} cannot be used here: {reason}")
-    with tempfile.TemporaryDirectory(prefix="normcheck-") as directory:
-        process = WorkerProcess(spec, directory)
-        from normcheck.run.client import WorkerClient
-        from normcheck.run.recording import Recording, asked, recorded
-        from normcheck.run.sources import Question, UnavailableError
-        from normcheck.worker import frames
+    process = WorkerProcess(spec)
+    from normcheck.run.client import WorkerClient
+    from normcheck.run.recording import Recording, asked, recorded
+    from normcheck.run.sources import Question, UnavailableError
 
-        client = WorkerClient(spec, process, directory, timeout=options.timeout)
-        cases = {}
-        try:
-            layer = client.layer()
-            planned = plan(selection, [] if layer is None else [layer]).cases
-            for number, each in enumerate(planned):
-                on_progress({spec.name: number}, len(planned))
-                arrays = each.fixture.arrays().inputs(each.case)
-                question = Question.of(each.case, arrays, directory)
-                answer = client.answer(question)
-                frames.discard(question.packed, directory)
-                cases[each.case.id] = recorded(asked(each.case, arrays), answer)
-        except UnavailableError as error:
-            raise UnusableBackendError(f"backend {backend!r} cannot be used here: {error}") from None
-        finally:
-            client.close()
+    seed = drawn.OF_RECORDINGS if options.seed is None else options.seed
+    client = WorkerClient(spec, process, timeout=options.timeout)
+    cases = {}
+    try:
+        layer = client.layer()
+        planned = drawn.drawn(plan(selection, [] if layer is None else [layer]), seed).cases
+        for number, each in enumerate(planned):
+            on_progress({spec.name: number}, len(planned))
+            arrays = each.fixture.arrays().inputs(each.case)
+            answer = client.answer(Question.of(each.case, arrays))
+            cases[each.case.id] = recorded(asked(each.case, arrays), answer)
+    except UnavailableError as error:
+        raise UnusableBackendError(f"backend {backend!r} cannot be used here: {error}") from None
+    finally:
+        client.close()
     return Recording(backend=spec.name, environment=client.environment, cases=cases)

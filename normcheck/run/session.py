@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import platform
 import queue
-import tempfile
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -18,6 +17,7 @@ from normcheck.ledger.read import NO_LEDGER, Ledger
 from normcheck.options import Options
 from normcheck.plan import Plan, PlannedCase, Selection, plan
 from normcheck.report import Environment, Report
+from normcheck.run import drawn
 from normcheck.run.backends import BackendSpec, backend_specs
 from normcheck.run.process import WorkerProcess
 from normcheck.run.record import OnProgress, ignore
@@ -48,22 +48,15 @@ def run(
     options = options or Options()
     specs, notes = backend_specs(backends)
     specs = tuple(replace(spec, device=options.device) for spec in specs)
-    with (
-        tempfile.TemporaryDirectory(prefix="normcheck-") as directory,
-        _workers(specs, directory) as processes,
-    ):
-        session = _Session(specs, options, directory, on_progress)
+    with _workers(specs) as processes:
+        session = _Session(specs, options, on_progress)
         report = session.report(processes, selection, notes)
-        report = _with_loose_decided(report, session.planned, specs, options, directory)
+        report = _with_loose_decided(report, session.planned, specs, options)
     return applied(known, report)
 
 
 def _with_loose_decided(
-    report: Report,
-    planned: Sequence[PlannedCase],
-    specs: Sequence[BackendSpec],
-    options: Options,
-    directory: str,
+    report: Report, planned: Sequence[PlannedCase], specs: Sequence[BackendSpec], options: Options
 ) -> Report:
     """The report once what is LOOSE has been asked for sums of other lengths; workers start again for that."""
     if not any(result.verdict is Verdict.LOOSE for result in report.results):
@@ -72,19 +65,19 @@ def _with_loose_decided(
 
     tasks = VariationList(report, planned, specs, options)
     if tasks.total:
-        with _workers(tasks.specs, directory) as processes:
-            _Session(tasks.specs, options, directory, ignore).ask(processes, tasks)
+        with _workers(tasks.specs) as processes:
+            _Session(tasks.specs, options, ignore).ask(processes, tasks)
     return replace(report, results=tasks.results())
 
 
 @contextmanager
-def _workers(specs: Iterable[BackendSpec], directory: str) -> Iterator[dict[str, WorkerProcess]]:
+def _workers(specs: Iterable[BackendSpec]) -> Iterator[dict[str, WorkerProcess]]:
     """Start all workers; those that are still in the dictionary at the end are killed."""
     processes: dict[str, WorkerProcess] = {}
     try:
         for spec in specs:
             if spec.starts_worker:
-                processes[spec.name] = WorkerProcess(spec, directory)
+                processes[spec.name] = WorkerProcess(spec)
         yield processes
     finally:
         for process in processes.values():
@@ -144,12 +137,12 @@ class _Session:
         self,
         specs: Sequence[BackendSpec],
         options: Options,
-        directory: str,
         on_progress: OnProgress,
     ) -> None:
         self.specs, self.options = specs, options
         self.planned: Sequence[PlannedCase] = ()
-        self.directory, self.on_progress = directory, on_progress
+        self.seed: int | None = None  # of what is drawn anew
+        self.on_progress = on_progress
         self.inbox: queue.SimpleQueue[_Answered] = queue.SimpleQueue()
         self.sources: dict[str, Source] = {}
         self.queues: dict[str, queue.SimpleQueue[_Request | None]] = {}
@@ -170,6 +163,8 @@ class _Session:
             self._connect(processes)
             layers = [layer for source in self.sources.values() if (layer := source.layer()) is not None]
             planned = plan(selection, layers)
+            self.seed = drawn.seed_for(planned, self.specs, self.options.seed)
+            planned = drawn.drawn(planned, self.seed)
             self.planned = planned.cases
             self._check_recordings(planned)
             tasks = TaskList(planned.cases, self.specs, self.options)
@@ -184,9 +179,10 @@ class _Session:
                 platform=platform.platform(),
                 cpu=_cpu(),
                 backends={name: source.environment for name, source in self.sources.items()},
+                seed=self.seed,
             ),
             cases=tuple(each.case for each in planned.cases),
-            results=tasks.results(),
+            results=drawn.told_apart(tasks.results(), self.seed),
             pairs=tasks.pairs(),
             notes=(*notes, *planned.notes, *tasks.notes()),
             arguments={spec.name: spec.argument for spec in self.specs if spec.function is None},
@@ -223,9 +219,7 @@ class _Session:
                 self.sources[spec.name] = InProcess(spec)
             elif spec.name in processes:
                 process = processes.pop(spec.name)
-                self.sources[spec.name] = WorkerClient(
-                    spec, process, self.directory, timeout=self.options.timeout
-                )
+                self.sources[spec.name] = WorkerClient(spec, process, timeout=self.options.timeout)
             elif spec.recording is not None:
                 from normcheck.run import recording
 
@@ -271,7 +265,7 @@ class _Session:
         from normcheck.run.sources import Question
 
         packed = {
-            id(run): Question.of(run.case, run.arrays, self.directory, once=task.once)
+            id(run): Question.of(run.case, run.arrays, once=task.once)
             for run in {id(run): run for run in task.runs.values()}.values()
         }
         questions = {name: packed[id(run)] for name, run in task.runs.items()}
@@ -316,11 +310,7 @@ class _Session:
             self._judge(tasks, message.number)
 
     def _judge(self, tasks: Tasks, number: int) -> None:
-        from normcheck.worker import frames
-
         opened = self.open.pop(number)
-        for question in opened.distinct:
-            frames.discard(question.packed, self.directory)
         tasks.record(opened.task, opened.task.judge(opened.answers))
 
     def _drive(self, name: str, source: Source) -> None:

@@ -29,11 +29,9 @@ class Question:
     once: bool = False
 
     @classmethod
-    def of(
-        cls, case: Case, arrays: Mapping[str, NDArray[Any]], directory: str, *, once: bool = False
-    ) -> Question:
-        """With large arrays as files in ``directory``."""
-        packed = frames.pack({name: tagged(array) for name, array in arrays.items()}, directory)
+    def of(cls, case: Case, arrays: Mapping[str, NDArray[Any]], *, once: bool = False) -> Question:
+        """With the arrays packed once for all workers."""
+        packed = frames.pack({name: tagged(array) for name, array in arrays.items()})
         return cls(case=case, arrays=arrays, packed=packed, once=once)
 
 

@@ -5,7 +5,10 @@ The parent starts it, never by its path. What frameworks and users' code print g
 
 from __future__ import annotations
 
-from normcheck.worker.serve import main
+from normcheck.worker.lifeline import end_first
 
 if __name__ == "__main__":
+    end_first()
+    from normcheck.worker.serve import main
+
     main()

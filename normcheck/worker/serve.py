@@ -17,13 +17,17 @@ from normcheck.backends._base import Backend, Tagged, Task, UnavailableError
 from normcheck.backends._faults import known_fault
 from normcheck.worker import frames, signature, target
 from normcheck.worker.compute import Worker
+from normcheck.worker.guard import Guard
 from normcheck.worker.offers import differentiates, offers
 
 Request = Tuple[Dict[str, Any], Dict[str, Tagged]]  # a frame: its header and its arrays
 
 
-def serve(sock: socket.socket, directory: str, spec: Dict[str, Any], requests: Iterable[Request]) -> None:
-    """Say what the backend of ``spec`` is, and answer ``requests``, all through ``sock``."""
+def serve(sock: socket.socket, spec: Dict[str, Any], requests: Iterable[Request], watch: Guard) -> None:
+    """Say what the backend of ``spec`` is, and answer ``requests``, all through ``sock``.
+
+    A candidate that is caught by ``watch`` gets no further answer than that.
+    """
     try:
         with _no_collection():
             backend = adapter_of(spec)
@@ -48,18 +52,19 @@ def serve(sock: socket.socket, directory: str, spec: Dict[str, Any], requests: I
         try:
             worker = _hosting(backend, spec)
         except target.BadTargetError as error:
-            frames.send(sock, {"kind": "bad target", "message": str(error), "traceback": error.details})
-            return
+            if watch.complaint() is None:  # else each case says so: the other backends go on
+                frames.send(sock, {"kind": "bad target", "message": str(error), "traceback": error.details})
+                return
         arrays = {} if worker.layer is None else worker.layer.arrays
         said = None if worker.layer is None else worker.layer.described()
-        frames.send(sock, {"kind": "loaded", "layer": said}, frames.pack(dict(arrays), directory))
+        frames.send(sock, {"kind": "loaded", "layer": said}, frames.pack(dict(arrays)))
     for header, inputs in requests:
-        reply = reply_to(worker, Task(**header["task"]), inputs)
+        reply = {} if watch.complaint() else reply_to(worker, Task(**header["task"]), inputs)
+        if (complaint := watch.complaint()) is not None:
+            reply = {"status": "error", "message": complaint, "traceback": ""}
         _flush()
-        outputs = reply.pop("outputs", {})
-        frames.send(
-            sock, {"kind": "result", "number": header["number"], **reply}, frames.pack(outputs, directory)
-        )
+        outputs = within(header["room"], reply)
+        frames.send(sock, {"kind": "result", "number": header["number"], **reply}, frames.pack(outputs))
 
 
 def _hosting(backend: Backend, spec: Dict[str, Any]) -> Worker:
@@ -107,11 +112,24 @@ def _failed(error: BaseException) -> Dict[str, Any]:
     }
 
 
-def _listen(sock: socket.socket, directory: str, inbox: queue.SimpleQueue[Any]) -> None:
+def within(room: int, reply: Dict[str, Any]) -> Dict[str, Tagged]:
+    """The outputs of ``reply`` that have ``room`` bytes together; of each other one its shape is a problem."""
+    kept: Dict[str, Tagged] = {}
+    for name, (dtype, array) in reply.pop("outputs", {}).items():
+        if array.ndim <= frames.MAX_AXES and array.nbytes <= room:
+            kept[name] = (dtype, array)
+            room -= array.nbytes
+        else:
+            size = f"its {array.nbytes:,} bytes are more than it can need"
+            reply["problems"][name] = f"has shape {array.shape}: {size}"
+    return kept
+
+
+def _listen(sock: socket.socket, inbox: queue.SimpleQueue[Any]) -> None:
     """Hand on what comes in; end the process with the parent, even in the middle of a computation."""
     try:
         while True:
-            inbox.put(frames.receive(sock, directory, keep_files=True))
+            inbox.put(frames.receive(sock.recv_into))
     except (EOFError, OSError):
         os._exit(0)
 
@@ -135,10 +153,12 @@ def _flush() -> None:
 
 def main() -> None:
     """Serve the parent at the other end of the socket until it hangs up."""
-    descriptor, directory, spec = int(sys.argv[1]), sys.argv[2], json.loads(sys.argv[3])
+    descriptor, spec = int(sys.argv[1]), json.loads(sys.argv[2])
+    watch = Guard()
+    watch.install()
     os.set_inheritable(descriptor, False)
     sys.argv[:] = ["normcheck-worker"]
     inbox: queue.SimpleQueue[Any] = queue.SimpleQueue()
     with socket.socket(fileno=descriptor) as sock:
-        threading.Thread(target=_listen, args=(sock, directory, inbox), daemon=True).start()
-        serve(sock, directory, spec, iter(inbox.get, None))
+        threading.Thread(target=_listen, args=(sock, inbox), daemon=True).start()
+        serve(sock, spec, iter(inbox.get, None), watch)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import tempfile
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -21,19 +19,17 @@ AT_ONCE = 2  # frameworks need memory
 
 
 class Kept:
-    """Workers by what they were started as, the last few; all share one directory."""
+    """Workers by what they were started as, the last few."""
 
-    def __init__(self, directory: str) -> None:
-        self.directory = directory
+    def __init__(self) -> None:
         self._clients: dict[tuple[BackendSpec, float], WorkerClient] = {}
 
-    def client(self, spec: BackendSpec, process: NoProcess, directory: str, *, timeout: float) -> Lent:
+    def client(self, spec: BackendSpec, process: NoProcess, *, timeout: float) -> Lent:
         """What a run gets in the place of a new WorkerClient; one's own code is loaded anew for each run."""
         key = spec, timeout
         if spec.target is not None or key not in self._clients:
             self.close(but=AT_ONCE - 1)
-            started = WorkerProcess(spec, self.directory)
-            self._clients[key] = WorkerClient(spec, started, self.directory, timeout=timeout)
+            self._clients[key] = WorkerClient(spec, WorkerProcess(spec), timeout=timeout)
         return Lent(self, key, self._clients[key])
 
     def drop(self, key: tuple[BackendSpec, float]) -> None:
@@ -84,21 +80,10 @@ class Lent:
 @pytest.fixture(scope="module")
 def kept_workers() -> Iterator[None]:
     """The runs of a module share the worker of a backend."""
-    with tempfile.TemporaryDirectory(prefix="normcheck-") as directory, pytest.MonkeyPatch.context() as patch:
-        kept = Kept(directory)
+    with pytest.MonkeyPatch.context() as patch:
+        kept = Kept()
         patch.setattr("normcheck.run.client.WorkerClient", kept.client)
         for module in ("session", "probe"):
             patch.setattr(f"normcheck.run.{module}.WorkerProcess", NoProcess)
-        patch.setattr("normcheck.run.session.tempfile", Shared(directory))
         yield
         kept.close()
-
-
-class Shared:
-    """In the place of the module tempfile: one directory for all runs."""
-
-    def __init__(self, directory: str) -> None:
-        self.directory = directory
-
-    def TemporaryDirectory(self, prefix: str) -> Any:  # noqa: N802
-        return contextlib.nullcontext(self.directory)

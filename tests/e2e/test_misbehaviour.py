@@ -18,8 +18,22 @@ pytestmark = pytest.mark.xdist_group("misbehaviour")  # a run is shared
 Parsed = Callable[[str], dict[str, Any]]
 
 PRELUDE = """
-import os, signal, socket, subprocess, sys, time
+import json, os, signal, socket, stat, struct, subprocess, sys, threading, time
 import numpy as np
+
+def send(number, y, after=b"", **more):
+    entry = {"name": "y", "dtype": "float32", "shape": list(y), **more}
+    header = {"kind": "result", "number": number, "status": "ok", "seconds": 0, "arrays": [entry]}
+    header |= dict.fromkeys(["problems", "errors"], {})
+    header |= dict.fromkeys(["absent", "changed", "nondeterministic", "overwritten"], [])
+    text = json.dumps(header).encode()
+    ours = next(fd for fd in range(3, 200) if os.path.exists(f"/dev/fd/{fd}") and stat.S_ISSOCK(os.fstat(fd).st_mode))
+    os.write(ours, b"NCF1" + struct.pack(">I", len(text)) + text + after)
+    time.sleep(1000)
+
+def prints_without_end():
+    while True:
+        os.write(1, b"x" * 65536)
 
 def right(x, weight, bias, *, eps):
     d = x - x.mean(-1, keepdims=True)
@@ -36,6 +50,17 @@ ENDS: dict[str, tuple[str, str, str]] = {  # in the second case: the body, the v
     "closes_all_files": ("os.closerange(0, 1000)", "crash", "without an answer"),
     "hangs": ("signal.signal(signal.SIGTERM, signal.SIG_IGN); time.sleep(1000)", "timeout", "within 5 s"),
     "raises": ("raise ValueError('no such norm')", "error", "ValueError: no such norm"),
+    "stops": ("os.kill(os.getpid(), signal.SIGSTOP)", "timeout", "within 5 s"),
+    "names_a_file": ("send(2, x.shape, file='/etc/passwd')", "error", "nonsense"),
+    "has_65_axes": ("send(2, [1] * 65, bytes(4))", "error", "nonsense"),
+    "announces_terabytes": ("send(2, [2**20, 2**20])", "error", "the case can need"),
+    "sends_half": ("send(2, x.shape, bytes(8))", "timeout", "within 5 s"),
+    "masks_some": (
+        "return np.ma.masked_less(right(x, weight, bias, eps=eps), 0)",
+        "fail",
+        "is a masked array",
+    ),
+    "returns_too_much": ("return np.zeros((2048, 2048), 'float32')", "fail", "(2048, 2048)"),
     "writes_junk": (
         "[os.write(fd, b'junk' * 100) for fd in range(3, 200) if os.path.exists(f'/dev/fd/{fd}')]",
         "error",
@@ -48,6 +73,8 @@ NOISES = {  # in every case, before the right result
     "closes_the_streams": "sys.stdout.close(); sys.stderr.close()",
     "leaves_no_environment": "os.chdir('/'); os.environ.clear(); sys.argv.clear(); sys.path.clear()",
     "leaves_a_child": "subprocess.Popen(['sleep', '1000'])",
+    "leaves_a_daemon": "subprocess.Popen(['sleep', '1000'], start_new_session=True)",
+    "prints_without_end": "threading.Thread(target=prints_without_end, daemon=True).start()",
 }
 
 
@@ -66,14 +93,21 @@ def source() -> str:
 
 
 @pytest.fixture(scope="module")
-def done(tmp_path_factory: pytest.TempPathFactory) -> Completed:
+def temporary(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The directory for temporary files of the run."""
+    return tmp_path_factory.mktemp("temporary")
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory: pytest.TempPathFactory, temporary: Path) -> Completed:
     """One run of NumPy and all of them on five cases."""
     folder = tmp_path_factory.mktemp("misbehaviour")
     (folder / "norm.py").write_text(source())
     own = [f"--backend={name}=numpy:norm.py:{name}" for name in (*ENDS, *NOISES, "always_dies")]
     cases = [f"--fixture={name}" for name in FIXTURES]
     options = ["--method", "layer", "--normalized-ndim", 1, "--no-gradients", "--timeout", 5]
-    return run_normcheck("compare", "--backend=numpy", *own, *cases, *options, "--format", "json", cwd=folder)
+    command = ["compare", "--backend=numpy", *own, *cases, *options, "--format", "json"]
+    return run_normcheck(*command, cwd=folder, TMPDIR=str(temporary))
 
 
 @pytest.fixture(scope="module")
@@ -92,10 +126,10 @@ def verdicts(rows: list[dict[str, Any]]) -> list[str]:
     return [row["verdict"] for row in rows]
 
 
-def test_the_run_ends_with_the_code_of_failed_backends_and_numpy_is_unharmed(
+def test_the_run_ends_with_the_code_of_failures_and_numpy_is_unharmed(
     done: Completed, results: Results
 ) -> None:
-    assert (4, "") == (done.returncode, done.stderr)
+    assert (1, "") == (done.returncode, done.stderr)
     assert ["pass"] * 5 == verdicts(results["numpy"])
 
 
@@ -111,6 +145,20 @@ def test_noise_does_no_harm(results: Results, name: str) -> None:
     assert ["pass"] * 5 == verdicts(results[name])
 
 
+def test_nothing_is_left_of_what_they_started(done: Completed, results: Results, temporary: Path) -> None:
+    """Neither processes nor files."""
+    mark = f"TMPDIR={temporary}".encode()
+    left = [path.parent.name for path in Path("/proc").glob("[0-9]*/environ") if mark in environment(path)]
+    assert ([], []) == (left, list(temporary.iterdir()))
+
+
+def environment(path: Path) -> list[bytes]:
+    try:
+        return path.read_bytes().split(b"\0")
+    except OSError:  # it has ended meanwhile, or is another user's
+        return []
+
+
 def test_after_three_deaths_the_rest_is_error(results: Results) -> None:
     assert ["crash"] * 3 + ["error"] * 2 == verdicts(results["always_dies"])
     assert "not run: its worker died 3 times before" == results["always_dies"][-1]["reason"]
@@ -121,6 +169,22 @@ def test_the_end_of_what_it_printed_is_kept_also_when_it_died(results: Results) 
     printed = results["prints_megabytes"][0]["stderr"]
     assert 0 < len(printed) <= 2**14
     assert "the end" in printed
+
+
+def test_who_imports_the_oracle_is_named_and_costs_its_own_cases_only(
+    run: Callable[..., Completed], parsed: Parsed, tmp_path: Path
+) -> None:
+    (tmp_path / "caught.py").write_text(
+        f"try:\n    from normcheck.oracle import evaluate\nexcept ImportError:\n    pass\n{PRELUDE}"
+    )
+    (tmp_path / "plain.py").write_text(f"import normcheck.judge.case\n{PRELUDE}")
+    own = ["--backend=a=numpy:caught.py:right", "--backend=b=numpy:plain.py:right"]
+    options = ["--method", "layer", "--fixture", "nc", "--no-gradients", "--format", "json"]
+    done = run("compare", *options, "--backend=numpy", *own)
+    found = {row["backend"]: (row["verdict"], row["reason"] or "") for row in parsed(done.stdout)["results"]}
+    assert (4, "pass", "error", "error") == (done.returncode, *(verdict for verdict, _ in found.values()))
+    assert "it imports normcheck.oracle, normcheck's own oracle" in found["a"][1]
+    assert "it imports normcheck.judge, normcheck's own oracle" in found["b"][1]
 
 
 # --- targets that cannot be loaded: exit 3, one line, the user's traceback ------------------------------------

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import socket
+import struct
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ import pytest
 from normcheck.answer import Answer
 from normcheck.case import Case, Method
 from normcheck.dtype import DType
-from normcheck.errors import TargetError
+from normcheck.errors import TargetError, UnusableBackendError
 from normcheck.judge.case import CaseJudge
 from normcheck.options import Options
 from normcheck.parameters import Params
@@ -46,10 +47,17 @@ Said = dict[str, Any] | bytes
 HANGS_UP = b""
 
 
+def framed(header: dict[str, Any], **outputs: Any) -> bytes:
+    """A frame as the bytes that it is; of large arrays the start."""
+    packed = frames.pack({name: (array.dtype.name, array) for name, array in outputs.items()})
+    text = json.dumps({**header, "arrays": packed.entries}).encode()
+    return b"".join([frames.MAGIC, struct.pack(">I", len(text)), text, *(b[:1000] for b in packed.buffers)])
+
+
 class FakeProcess:
     """A worker's process that has said all it ever will: frames or raw bytes; HANGS_UP closes its end."""
 
-    def __init__(self, directory: str, *said: Said) -> None:
+    def __init__(self, *said: Said) -> None:
         self.socket, self._theirs = socket.socketpair()
         self.started = time.monotonic()
         self.killed = False
@@ -60,7 +68,11 @@ class FakeProcess:
                 self._theirs.sendall(each)
             else:
                 arrays = Y if each.get("status") == "ok" else {}
-                frames.send(self._theirs, each, frames.pack(arrays, directory))
+                frames.send(self._theirs, each, frames.pack(arrays))
+
+    def read_into(self, view: memoryview, deadline: float) -> int:
+        self.socket.settimeout(max(0.001, deadline - time.monotonic()))
+        return self.socket.recv_into(view)
 
     def kill(self) -> None:
         self.killed = True
@@ -80,11 +92,11 @@ class FakeProcess:
 class Asking:
     """A client whose workers are fakes, one after another."""
 
-    def __init__(self, folder: Path, target: str | None, workers: Iterator[FakeProcess]) -> None:
+    def __init__(self, target: str | None, workers: Iterator[FakeProcess]) -> None:
         self.workers = workers
         self.spec = BackendSpec(name="mine", host="numpy", argument="mine=…", target=target)
-        self.client = WorkerClient(self.spec, self.start(), str(folder), timeout=0.2)
-        self.question = Question.of(CASE, {"x": X}, str(folder))
+        self.client = WorkerClient(self.spec, self.start(), timeout=0.2)
+        self.question = Question.of(CASE, {"x": X})
 
     def start(self, *_: Any) -> Any:
         return next(self.workers)
@@ -94,15 +106,15 @@ class Asking:
 
 
 @pytest.fixture
-def asking(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Asking]]:
+def asking(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Asking]]:
     """``asking(what the first worker says, what the second says, ...)``."""
     with contextlib.ExitStack() as stack:
 
         def asking(*lives: list[Said], target: str | None = None) -> Asking:
-            processes = [FakeProcess(str(tmp_path), *said) for said in lives]
+            processes = [FakeProcess(*said) for said in lives]
             for process in processes:
                 stack.callback(process.kill)
-            made = Asking(tmp_path, target, iter(processes))
+            made = Asking(target, iter(processes))
             monkeypatch.setattr(client, "WorkerProcess", made.start)
             return made
 
@@ -133,8 +145,15 @@ LIVES: dict[str, tuple[list[Said], Verdict, str]] = {
     "another number": ([READY, {**OK, "number": 2}], Verdict.ERROR, "nonsense instead of a result"),
     "another status": ([READY, {**OK, "status": "fine"}], Verdict.ERROR, "status 'fine'"),
     "no seconds": ([READY, WITHOUT_SECONDS], Verdict.ERROR, "KeyError('seconds')"),
-    "problems in a list": ([READY, {**OK, "problems": [1]}], Verdict.ERROR, "AttributeError"),
-    "seconds in words": ([READY, {**OK, "seconds": "some"}], Verdict.ERROR, "could not convert"),
+    "problems in a list": ([READY, {**OK, "problems": [1]}], Verdict.ERROR, "problems is [1]"),
+    "problems that are no text": ([READY, {**OK, "problems": {"y": 1}}], Verdict.ERROR, "problems is {'y': 1}"),
+    "errors of no output": ([READY, {**OK, "errors": {"z": "no"}}], Verdict.ERROR, "errors is ['z']"),
+    "changes of no input": ([READY, {**OK, "changed": ["z"]}], Verdict.ERROR, "changed is ['z']"),
+    "an absence in a word": ([READY, {**OK, "absent": "y"}], Verdict.ERROR, "absent is 'y'"),
+    "seconds in words": ([READY, {**OK, "seconds": "some"}], Verdict.ERROR, "seconds 'some'"),
+    "seconds below zero": ([READY, {**OK, "seconds": -1}], Verdict.ERROR, "seconds -1"),
+    "an output of another case": ([READY, framed(OK, z=X)], Verdict.ERROR, "'z' is no output"),
+    "more than the case can need": ([READY, framed(OK, y=np.zeros(2**19))], Verdict.ERROR, "the case can need"),
     "a hang-up at the start": ([HANGS_UP], Verdict.CRASH, "exited with code 3, starting, without an answer"),
     "a hang-up before the question": ([READY, HANGS_UP], Verdict.CRASH, "exited with code 3 before its input"),
     "silence": ([READY], Verdict.TIMEOUT, "gave no answer within 0.2 s, computing"),
@@ -165,7 +184,7 @@ def test_silence_at_the_start_is_a_timeout(
     [
         ([READY], Verdict.TIMEOUT, "gave no answer within 0.2 s, loading the target"),
         ([READY, HANGS_UP], Verdict.CRASH, "exited with code 3, loading the target, without an answer"),
-        ([READY, OK], Verdict.ERROR, "answered with nonsense when it was loading the target"),
+        ([READY, READY], Verdict.ERROR, "answered with nonsense when it was loading the target"),
     ],
     ids=["silence", "a hang-up", "nonsense"],
 )
@@ -218,6 +237,27 @@ def test_an_answer_that_claims_to_have_no_output_fails(asking: Callable[..., Ask
     without = Answer(verdict=None, absent=answer.absent)
     (result,) = CaseJudge(CASE, {"x": X}, Options()).judge({"mine": without}).results["mine"]
     assert (Verdict.FAIL, "was not returned") == (result.verdict, result.reason)
+
+
+def test_gradients_are_not_absent_where_the_host_differentiates(asking: Callable[..., Asking]) -> None:
+    """As the worker said before it had loaded anybody's code."""
+    forged = {**OK, "absent": ["grad_x", "running_mean"]}
+    assert frozenset(["grad_x", "running_mean"]) == asking([READY, forged]).answer().absent
+    answer = asking([{**READY, "differentiates": True}, forged]).answer()
+    assert frozenset(["running_mean"]) == answer.absent
+
+
+def test_a_worker_that_cannot_be_started_again_is_an_error(
+    asking: Callable[..., Asking], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_: Any) -> Any:
+        raise UnusableBackendError("no more processes")
+
+    made = asking([READY, HANGS_UP])
+    monkeypatch.setattr(client, "WorkerProcess", fail)
+    answers = [made.answer() for _ in range(2)]
+    assert [Verdict.CRASH, Verdict.ERROR] == [answer.verdict for answer in answers]
+    assert "not run: no more processes" == answers[-1].reason
 
 
 # --- deaths and restarts -----------------------------------------------------------------------------------

@@ -13,6 +13,7 @@ import pytest
 from normcheck.backends import BUILTIN
 from normcheck.backends._base import UnavailableError
 from normcheck.worker import frames
+from normcheck.worker.guard import Guard
 from normcheck.worker.serve import serve
 
 TASK = {
@@ -30,7 +31,7 @@ Heard = list[dict[str, Any]]
 
 
 @pytest.fixture
-def heard(tmp_path: Path) -> Iterator[Callable[..., Heard]]:
+def heard() -> Iterator[Callable[..., Heard]]:
     """The headers that a worker of NumPy sends, for so many requests of the same case."""
     ours, theirs = socket.socketpair()
 
@@ -42,13 +43,15 @@ def heard(tmp_path: Path) -> Iterator[Callable[..., Heard]]:
             "device": "cpu",
             "methods": {"layer": {"normalized_ndim": 1}},
         }
-        questions = [({"task": TASK, "number": number}, X) for number in range(1, requests + 1)]
-        serve(theirs, str(tmp_path), {**numpy, **spec}, questions)
+        questions = [
+            ({"task": TASK, "number": number, "room": 2**20}, X) for number in range(1, requests + 1)
+        ]
+        serve(theirs, {**numpy, **spec}, questions, Guard())
         theirs.shutdown(socket.SHUT_WR)
         found: Heard = []
         while True:
             try:
-                header, arrays = frames.receive(ours, str(tmp_path))
+                header, arrays = frames.receive(ours.recv_into)
             except EOFError:
                 return found
             found.append(header | ({"arrays": arrays} if arrays else {}))
