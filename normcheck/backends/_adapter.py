@@ -11,6 +11,7 @@ import functools
 from typing import (
     Any,
     Callable,
+    Collection,
     ContextManager,
     Dict,
     List,
@@ -23,6 +24,7 @@ from typing import (
 
 from normcheck.backends._base import (
     GRADIENTS,
+    HALF,
     Backend,
     Differentiated,
     Function,
@@ -82,6 +84,23 @@ class Adapter(Backend):
         place = x.ndim - own if normalized_ndim else axis % x.ndim
         lead = (*samples, *(1,) * (place - len(samples)))
         return self.reshape(parameter, (*lead, *sizes, *(1,) * (x.ndim - place - own)))
+
+    def after(self, method: str, by_sample: Collection[str], *, bias: bool) -> Tuple[str, ...]:
+        """Of weight and bias those that no library's layer takes: they are applied after it, which computes in float32.
+
+        ``by_sample`` are those that each sample has of its own; ``bias`` is True if there is one.
+        """
+        last = bias and (len(by_sample) > 0 or method in self.NO_BIAS)
+        return (("weight",) if "weight" in by_sample else ()) + (("bias",) if last else ())
+
+    def within(self, task: Task) -> Task:
+        """``task`` in the dtypes that the library's layer gets, which a parameter applied after it widens."""
+        by_sample = [name for name in task.by_sample if name in task.arrays]
+        if not self.after(task.method, by_sample, bias="bias" in task.arrays):
+            return task
+        return task._replace(
+            dtype="float32" if task.dtype in HALF else task.dtype, parameter_dtype=None, dtypes={}
+        )
 
     def takes(self, groups: List[List[int]]) -> bool:
         """True if one call of ``group_norm`` computes these ``groups``."""
@@ -148,18 +167,19 @@ class Canonical:
     def _affine(self, x: Any, weight: Any, bias: Any, axis: int, others: Dict[str, Any]) -> Tuple[Any, ...]:
         """The norm with weight and bias; those that no library takes are applied after it, and rounded once."""
         adapter, last = self.adapter, others.get("normalized_ndim")
-        by_sample = [p is not None and p.ndim > (last or 1) for p in (weight, bias)]
-        after = [by_sample[0], bias is not None and (any(by_sample) or self.name in adapter.NO_BIAS)]
-        if not any(after):
+        given = {"weight": weight, "bias": bias}
+        by_sample = [name for name, p in given.items() if p is not None and p.ndim > (last or 1)]
+        after = adapter.after(self.name, by_sample, bias=bias is not None)
+        if not after:
             return self._normalized(x, weight, bias, axis, others)
-        within = None if after[0] or weight is None else adapter.wide(weight)
-        given = {name: others[name] for name in STATE if others.get(name) is not None}
-        wide = {**others, **{name: adapter.wide(old) for name, old in given.items()}}
+        within = None if "weight" in after or weight is None else adapter.wide(weight)
+        old = {name: others[name] for name in STATE if others.get(name) is not None}
+        wide = {**others, **{name: adapter.wide(array) for name, array in old.items()}}
         y, *state = self._normalized(adapter.wide(x), within, None, axis, wide)
-        state = [adapter.cast(new, old) for new, old in zip(state, given.values())]
-        if after[0]:
+        state = [adapter.cast(new, array) for new, array in zip(state, old.values())]
+        if "weight" in after:
             y = y * adapter.along(adapter.wide(weight), y, axis, last)
-        if after[1]:
+        if "bias" in after:
             y = y + adapter.along(adapter.wide(bias), y, axis, last)
         return (adapter.cast(y, x), *state)
 

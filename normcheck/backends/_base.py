@@ -36,6 +36,7 @@ class Task(NamedTuple):
     parameter_dtype: Optional[str] = None  # of weight, bias and running statistics, where it is not dtype
     convention: Mapping[str, Any] = {}  # what is not PyTorch's
     arrays: Tuple[str, ...] = ("x",)  # those that the case has
+    by_sample: Tuple[str, ...] = ()  # of weight and bias those that each sample has of its own
     once: bool = False  # by one call, which others follow; else by two
     frozen: Tuple[str, ...] = ()  # those of them that require no gradient
     dtypes: Mapping[str, str] = {}  # of arrays that are in yet another dtype

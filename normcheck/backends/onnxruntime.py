@@ -62,6 +62,7 @@ class OnnxRuntime(Onnx):
 
     def expected_error(self, task: Task, shape: Tuple[int, ...]) -> Optional[str]:
         """The types that its CPU provider has no kernel for, or that the operator does not take."""
+        task = self.within(task)
         if task.method != "batch" and task.parameter_dtype not in (None, task.dtype):
             return "ONNX's operators but BatchNormalization take x, scale and bias of one dtype only"
         if self.device != "cpu":

@@ -10,7 +10,7 @@ import numpy as np
 from normcheck.backends._base import GRADIENTS, Backend, NotAnArrayError, Tagged, Task, laid_out
 from normcheck.backends._faults import known_fault
 from normcheck.worker import expressed, frames, signature, target
-from normcheck.worker.layer import Layer, layer_of
+from normcheck.worker.layer import Layer, layer_of, normalized_axes
 
 ARRAYS = ("x", "weight", "bias")
 STATE = ("running_mean", "running_var")
@@ -43,7 +43,7 @@ class Worker:
         a call's copies go when it has returned, the second one's outputs as they are compared. A task that is to be
         computed once is sent again: then the call before is looked at, and whether bits differ is not for this side.
         """
-        task = task._replace(arrays=tuple(inputs))
+        task = task._replace(arrays=tuple(inputs), by_sample=_by_sample(task, inputs))
         self.backend.configure(task)
         shape = inputs["x"][1].shape
         state: Tuple[str, ...] = STATE if task.tracks else ()
@@ -228,6 +228,13 @@ class Worker:
             return found
         native = self.backend.from_numpy(found)
         return self.backend.to_numpy(self.backend.cast(native, self.backend.from_numpy(given)))
+
+
+def _by_sample(task: Task, inputs: Inputs) -> Tuple[str, ...]:
+    """Of weight and bias those with an axis for the samples before those of the method."""
+    axes = normalized_axes(task.params, inputs["x"][1].ndim)
+    own = 1 if axes is None else len(axes)
+    return tuple(name for name in ("weight", "bias") if name in inputs and inputs[name][1].ndim > own)
 
 
 def _differ(a: np.ndarray[Any, Any], b: np.ndarray[Any, Any]) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ import pytest
 from driver import compare, reasons, verdicts
 from support import in_one_place, require_backend
 
-from normcheck.case import Output
+from normcheck.case import Mode, Output
 from normcheck.verdict import Verdict
 
 pytestmark = pytest.mark.usefixtures("kept_workers")
@@ -29,19 +30,51 @@ def test_running_variances_are_translated_to_the_precision_of_float64(backend: s
 
 @pytest.mark.parametrize("backend", in_one_place("onnx", ONNX))
 @pytest.mark.parametrize(
-    ("options", "reason"),
+    ("options", "reason", "evaluated"),
     [
-        ({"dtype": "float64"}, "epsilon in float32"),
-        ({"dtype": "float64", "eps": EXACT["eps"]}, "momentum in float32"),
-        ({"momentum": 0.001}, "momentum in float32"),
+        ({"dtype": "float64"}, "epsilon in float32", Verdict.UNSUPPORTED),
+        ({"dtype": "float64", "eps": EXACT["eps"]}, "momentum in float32", Verdict.PASS),
+        ({"momentum": 0.001}, "momentum in float32", Verdict.PASS),
     ],
 )
 def test_what_onnx_cannot_hold_in_an_attribute_is_unsupported(
-    backend: str, options: dict[str, Any], reason: str
+    backend: str, options: dict[str, Any], reason: str, evaluated: Verdict
 ) -> None:
+    """In eval mode no momentum is needed."""
     report = compare("batch", backend=backend, fixtures=["nchw"], **options)
-    assert verdicts(report) == {"batch": {Verdict.UNSUPPORTED}}
+    found = {r.case.mode: r.verdict for r in report.results if r.output is Output.Y}
+    assert {Mode.TRAIN: Verdict.UNSUPPORTED, Mode.EVAL: evaluated} == found
     assert reason in reasons(report)
+
+
+@pytest.mark.parametrize("backend", in_one_place("onnx", ONNX))
+@pytest.mark.parametrize(
+    ("method", "parameters"),
+    [
+        ("layer", {"weight": (3, 5), "bias": (3, 5)}),
+        ("rms", {"weight": (5,), "bias": (5,)}),  # whose operator has no bias
+        ("instance", {"weight": (3, 6), "bias": (6,)}),
+        ("group", {"weight": (6,), "bias": (3, 6)}),
+        ("batch", {"weight": (3, 6), "bias": (3, 6)}),
+    ],
+)
+@pytest.mark.parametrize("parameter_dtype", ["float16", "float32"])
+def test_half_precision_is_float32_in_an_operator_that_something_follows(
+    backend: str,
+    method: str,
+    parameters: dict[str, tuple[int, ...]],
+    parameter_dtype: str,
+    tmp_path: Path,
+) -> None:
+    """What onnxruntime refuses of half precision does not come about then."""
+    random, path = np.random.default_rng(7), tmp_path / "half.npz"
+    arrays = {
+        name: random.standard_normal(shape).astype(parameter_dtype) for name, shape in parameters.items()
+    }
+    np.savez(path, x=random.standard_normal((3, 6, 5)).astype(np.float16), **arrays)
+    more = {"layer": {"normalized_ndim": 1}, "rms": {"normalized_ndim": 1}, "group": {"num_groups": 2}}
+    report = compare(method, backend=backend, fixtures=[path], mode="train", **more.get(method, {}))
+    assert {method: {Verdict.PASS}} == verdicts(report)
 
 
 @pytest.mark.parametrize("backend", in_one_place("onnx", ONNX))

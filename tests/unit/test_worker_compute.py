@@ -12,7 +12,7 @@ import pytest
 from in_process import host, judged
 
 from normcheck.backends._base import Backend, NotAnArrayError, Tagged, Task
-from normcheck.backends.numpy import NumPy
+from normcheck.backends.numpy import NumPy, NumPyArrays
 from normcheck.case import Mode
 from normcheck.verdict import Verdict
 from normcheck.worker.compute import BLOCK, Worker
@@ -430,6 +430,44 @@ def test_an_expected_error_that_does_not_come_is_an_error() -> None:
     reply = Worker(Expecting({}), None).compute(task(params={"eps": 1e-5, "normalized_ndim": 1}), inputs())
     message = "expected an error (one value for each channel), but the call succeeded"
     assert {"status": "error", "message": message, "traceback": ""} == reply
+
+
+class SingleOnly(NumPyArrays):
+    """An adapter of a library whose layer norm and RMS norm have no half precision, and the latter no bias."""
+
+    NO_BIAS = ("rms",)
+
+    def expected_error(self, task: Task, shape: tuple[int, ...]) -> str | None:
+        return "no half precision" if self.within(task).dtype == "float16" else None
+
+    def layer_norm(self, x: Any, weight: Any, bias: Any, params: Any) -> Any:
+        if x.dtype == np.float16:
+            raise TypeError("no kernel for float16")
+        return x if weight is None else x * weight
+
+    rms_norm = layer_norm
+
+
+@pytest.mark.parametrize(
+    ("method", "given", "status"),
+    [
+        ("layer", {"weight": (3,)}, "unsupported"),
+        ("layer", {"weight": (2, 3)}, "ok"),
+        ("layer", {"weight": (3,), "bias": (2, 3)}, "ok"),
+        ("rms", {"weight": (3,)}, "unsupported"),
+        ("rms", {"weight": (3,), "bias": (3,)}, "ok"),
+    ],
+)
+def test_what_is_applied_after_a_layer_has_it_compute_in_float32(
+    method: str, given: dict[str, tuple[int, ...]], status: str
+) -> None:
+    """An adapter expects no error then that its library raises in half precision."""
+    case = task(method=method, dtype="float16", params={"eps": 1e-5, "normalized_ndim": 1})
+    arrays = {name: ("float16", np.ones(shape, np.float16)) for name, shape in {"x": (2, 3), **given}.items()}
+    reply = Worker(SingleOnly({}), None).compute(case, arrays)
+    assert status == reply["status"], reply
+    ignored = case._replace(convention={"weight": "ignored", "bias": "ignored"})
+    assert "unsupported" == Worker(SingleOnly({}), None).compute(ignored, arrays)["status"]
 
 
 def test_an_expected_error_that_is_an_exit_is_no_refusal() -> None:
