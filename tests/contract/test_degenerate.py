@@ -15,13 +15,14 @@ pytestmark = pytest.mark.usefixtures("kept_workers")
 RAISES = Verdict.UNSUPPORTED  # the worker calls it all the same: a refusal that does not come is an ERROR
 NOTHING = Verdict.INCONCLUSIVE  # the right shape and dtype, but not one number to compare
 VALUE = Verdict.PASS
+ROUNDED = Verdict.LOOSE  # x·s + (bias - mean·s), where y is the bias whatever x is
 
 # By fixture and method: what y is expected to be, and where a backend differs.
 STATED: dict[tuple[str, Method], dict[str, Verdict]] = {
     ("n-1", Method.LAYER): {"numpy": VALUE, "jax": VALUE, "torch": VALUE},
     ("n-1", Method.RMS): {"numpy": VALUE, "jax": VALUE, "torch": VALUE},
     ("empty-batch", Method.RMS): {"numpy": NOTHING, "jax": NOTHING, "torch": NOTHING},
-    ("n-1", Method.GROUP): {"numpy": VALUE, "jax": VALUE, "torch": VALUE},
+    ("n-1", Method.GROUP): {"numpy": VALUE, "jax": VALUE, "torch": ROUNDED},
     ("n-1", Method.INSTANCE): {"numpy": VALUE, "jax": VALUE, "torch": RAISES},
     ("empty-batch", Method.LAYER): {"numpy": NOTHING, "jax": NOTHING, "torch": NOTHING},
     ("empty-batch", Method.GROUP): {"numpy": NOTHING, "jax": NOTHING, "torch": NOTHING},

@@ -10,7 +10,7 @@ from normcheck.verdict import Verdict
 
 def test_mode_ema_of_equinox_normalizes_with_what_it_has_averaged() -> None:
     """In training; its running statistics are right, and so is evaluation."""
-    report = compare("batch", backend="equinox[mode=ema]", fixtures=["nchw"], gradients=False)
+    report = compare("batch", backend="equinox[mode=ema]", fixtures=["nchw"], gradients=False, mode="train")
     assert {Output.Y: Verdict.FAIL, Output.RUNNING_MEAN: Verdict.PASS, Output.RUNNING_VAR: Verdict.PASS} == {
         r.output: r.verdict for r in report.results
     }

@@ -4,16 +4,40 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from driver import compare
+from driver import compare, verdicts
 
 from normcheck.verdict import Verdict
 
+LAYERS = """
+import torch
+
+class Wrong(torch.nn.GroupNorm):
+    def forward(self, x):
+        return super().forward(x) * 1.01
+
+right = torch.nn.GroupNorm(4, 8)
+other = torch.nn.GroupNorm(2, 8)
+wrong = Wrong(4, 8)
+"""
+
 
 def test_modules_hold_the_users_own_layers_too(tmp_path: Path) -> None:
-    (tmp_path / "layers.py").write_text(
-        "import torch\nright = torch.nn.GroupNorm(4, 8)\nwrong = torch.nn.GroupNorm(2, 8)\n"
-    )
-    for name, verdict in (("right", Verdict.PASS), ("wrong", Verdict.FAIL)):
+    """Each is judged with the groups that it was made with."""
+    (tmp_path / "layers.py").write_text(LAYERS)
+    for name, groups, verdict in (
+        ("right", 4, Verdict.PASS),
+        ("other", 2, Verdict.PASS),
+        ("wrong", 4, Verdict.FAIL),
+    ):
         target = f"mine=torch.nn:{tmp_path}/layers.py:{name}"
         report = compare("group", backend=target, fixtures=["nchw"], gradients=False)
-        assert {verdict} == {r.verdict for r in report.results}
+        assert {(f"group[num_groups={groups}]/nchw/float32", verdict)} == {
+            (r.case.id, r.verdict) for r in report.results
+        }
+
+
+def test_one_of_weight_and_bias_is_for_layer_norm_alone() -> None:
+    """Which has its bias left out; the modules of the channels have both or neither."""
+    report = compare(["batch", "layer", "instance", "group"], backend="torch.nn", fixtures=["nhwc"])
+    channels = {method: {Verdict.UNSUPPORTED} for method in ("batch", "instance", "group")}
+    assert {**channels, "layer": {Verdict.PASS}} == verdicts(report)
