@@ -37,7 +37,8 @@ def prints_without_end():
 
 def right(x, weight, bias, *, eps):
     d = x - x.mean(-1, keepdims=True)
-    return d / np.sqrt(np.square(d).mean(-1, keepdims=True) + x.dtype.type(eps)) * weight + bias
+    y = d / np.sqrt(np.square(d).mean(-1, keepdims=True) + x.dtype.type(eps))
+    return y * (1 if weight is None else weight) + (0 if bias is None else bias)
 """
 FIXTURES = ("nc", "ncl", "image", "nchw", "ncdhw")  # the second one alone has three axes
 
