@@ -346,7 +346,12 @@ MUTANTS: tuple[Mutant, ...] = (
         ("eps_constant", "E1", "eps is 1e-5, whatever was asked for"),
         ("one_past_dropped", "V6", "the last element dropped where it is one past whole vectors", STATE),
         ("one_short_counted", "V6", "one too many counted where one is missing to whole vectors", STATE),
-        ("squares_saturate", "D3", "squares saturate at the largest float16", {"dtypes": ("float16",)} | STATE),
+        (
+            "squares_saturate",
+            "D3",
+            "squares saturate at the largest float16",
+            {"dtypes": ("float16",)} | STATE,
+        ),
         (
             "rows_from_65535_left",
             "",
