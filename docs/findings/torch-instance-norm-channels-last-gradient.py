@@ -1,7 +1,8 @@
 """PyTorch 2.13.0, CPU: the gradients of instance_norm depend on the memory format of the incoming gradient.
 
-With one sample, several channels and an x of four axes, the same gradient in channels_last memory gives other
-gradients than in contiguous memory, though its values are the same. With two samples they agree.
+With one sample, several channels and an x of four axes (or of five, in channels_last_3d), the same gradient in
+channels_last memory gives other gradients than in contiguous memory, though its values are the same. With two samples
+they agree.
 
     python docs/findings/torch-instance-norm-channels-last-gradient.py
 """

@@ -292,7 +292,7 @@ def measure(actual: Floats, truth: Truth, scale: Scale, allowed: float) -> Figur
     starts = range(0, size, step)
     with ThreadPoolExecutor(threads) as pool:  # NumPy lets go of the interpreter while it computes
         parts = pool.map(figures, starts, [min(start + step, size) for start in starts])
-        return functools.reduce(Figures.plus, parts, Figures())
+        return functools.reduce(Figures.plus, parts, Figures(excuse=truth.excuse))
 
 
 def max_abs_difference(a: NDArray[np.generic], b: NDArray[np.generic]) -> float | None:

@@ -11,7 +11,6 @@ import contextlib
 import json
 import os
 import re
-import secrets
 import select
 import signal
 import socket
@@ -20,7 +19,6 @@ import sys
 import sysconfig
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 from normcheck.errors import UnusableBackendError
@@ -30,9 +28,8 @@ NO_NUMPY = 86  # the exit code of another interpreter that has none
 PRINTED_KEPT = 8192  # bytes, the last ones
 PIPE_READ = 2**16  # bytes at once, and what a pipe usually holds
 PIPE_HELD = 2**20  # bytes that a pipe can hold at most, unless an administrator allows more
-MARK = "NORMCHECK_WORKER"  # the environment variable by which all that a worker started is known
 BUFFER = 2**20  # bytes of frames that are on their way
-SWEEPS = 10  # rounds in which what a worker started is ended, while it starts more
+ENDING = 10.0  # seconds that the end of a worker and of all that it started may take
 LONGEST_WAIT = 3600.0  # seconds at once: poll() takes no more than an int of milliseconds
 
 # What faulthandler says of a crash is kept but for our own frames and the list of extension modules.
@@ -84,7 +81,6 @@ class WorkerProcess:
     """
 
     def __init__(self, spec: BackendSpec) -> None:
-        self._mark = secrets.token_hex(16)
         self._in_use = threading.Lock()  # the descriptors, while something waits for them
         try:
             self._start(spec)
@@ -111,7 +107,7 @@ class WorkerProcess:
                         stderr=self._printed.writer,
                         pass_fds=[theirs.fileno()],
                         start_new_session=True,
-                        env={**_environment(foreign=spec.python is not None), MARK: self._mark},
+                        env=_environment(foreign=spec.python is not None),
                     )
                 finally:
                     os.close(self._printed.writer)
@@ -144,16 +140,27 @@ class WorkerProcess:
         """
         if self.socket.fileno() < 0:
             return  # its number may be another process's by now
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(self._process.pid, signal.SIGKILL)
-        self._process.wait()
-        _end_all_marked(self._mark)
+        self._end()
         with contextlib.suppress(OSError):
             self.socket.shutdown(socket.SHUT_RDWR)
         with self._in_use:
             if self.socket.fileno() >= 0:
                 self.socket.close()
                 self._printed.close()
+
+    def _end(self) -> None:
+        """On Linux the keeper does it (see :mod:`normcheck.worker.lifeline`), elsewhere a signal to the group."""
+        if sys.platform == "linux":
+            self._process.terminate()
+            late = threading.Timer(ENDING, self._process.kill)
+            late.daemon = True
+            late.start()
+            self._process.wait()
+            late.cancel()
+            return
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait()
 
     def lacks_numpy(self) -> bool:
         """True for another interpreter that ended because it has no NumPy."""
@@ -184,46 +191,23 @@ def _widen(end: socket.socket) -> None:
             end.setsockopt(socket.SOL_SOCKET, option, BUFFER)
 
 
-def _end_all_marked(mark: str) -> None:
-    """Kill what a worker started and what left its process group, as far as the system shows environments."""
-    for _ in range(SWEEPS):
-        found = list(_marked(f"{MARK}={mark}".encode()))
-        if not found:
-            return
-        for number in found:
-            with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.kill(number, signal.SIGKILL)
-
-
-def _marked(variable: bytes) -> Iterator[int]:
-    """The processes in whose environment ``variable`` was when they were started, where there is a /proc."""
-    try:
-        numbers = [int(name) for name in os.listdir("/proc") if name.isdigit()]
-    except OSError:
-        return
-    for number in numbers:
-        with contextlib.suppress(OSError), open(f"/proc/{number}/environ", "rb", buffering=0) as environment:
-            if variable in environment.read().split(b"\0"):
-                yield number
-
-
 # Another interpreter imports normcheck by its place, and nothing else of ours. It may be older than the option -P,
 # which keeps the current directory off the path, so that is done by hand.
 _FOREIGN = f"""
 import sys
 package = sys.argv.pop(1)
 del sys.path[0]
+from importlib import util
+spec = util.spec_from_file_location("normcheck", package + "/__init__.py", submodule_search_locations=[package])
+sys.modules["normcheck"] = util.module_from_spec(spec)
+spec.loader.exec_module(sys.modules["normcheck"])
+from normcheck.worker.lifeline import tied
+tied()
 try:
     import numpy
 except ImportError as error:
     print("{{}} cannot host a backend without NumPy: {{}}".format(sys.executable, error), file=sys.stderr)
     sys.exit({NO_NUMPY})
-from importlib import util
-spec = util.spec_from_file_location("normcheck", package + "/__init__.py", submodule_search_locations=[package])
-sys.modules["normcheck"] = util.module_from_spec(spec)
-spec.loader.exec_module(sys.modules["normcheck"])
-from normcheck.worker.lifeline import end_first
-end_first()
 from normcheck.worker.serve import main
 main()
 """

@@ -18,10 +18,12 @@ Run = Callable[..., Completed]
 Parsed = Callable[[str], dict[str, Any]]
 Folders = pytest.TempPathFactory
 
-# PyTorch 2.13 on CPU: the gradient of instance_norm is wrong for a batch of one sample whose incoming gradient lies
-# in memory with the channels last; F.instance_norm(x) of x (1, 6, 5, 7) shows it, a batch of two is right.
 KNOWN = {
+    # see docs/findings/torch-instance-norm-channels-last-gradient.py
     ("torch", "instance[channel_axis=-1;law=alone]/nhwc", "grad_x"),
+    ("torch", "instance[law=alone]/ncdhw", "grad_x"),
+    # LOOSE: of sets of one element y is the bias, and x·s + (bias - mean·s) is that but for a rounding
+    ("torch", "group[num_groups=4]/n-1", "y"),
     # see docs/findings/rms-norm-gradient-of-large-numbers.py
     ("torch", "rms/huge", "grad_x"),
     ("torch", "rms[law=projection]/huge", "grad_x"),
@@ -39,6 +41,12 @@ def decided_elsewhere(result: dict[str, Any], results: list[dict[str, Any]]) -> 
     return result["verdict"] == "inconclusive" and any(
         r["verdict"] == "pass" and kind(r) == kind(result) for r in results
     )
+
+
+def rounds_on_the_way(result: dict[str, Any]) -> bool:
+    """True for what PyTorch computes in half precision itself, as in docs/findings/torch-half-precision-cpu.py."""
+    dense = not catalogue()[result["fixture"]].layouts
+    return not dense and ("torch", "bfloat16") == (result["backend"], result["dtype"])
 
 
 def run_of_all(folder: Path, *options: str) -> str:
@@ -69,7 +77,7 @@ def test_honest_backends_obey_every_law(report: dict[str, Any], backend: str) ->
     }
     assert accused <= KNOWN
     applied = {law_of(r) for r in results if r["verdict"] == "pass"}
-    laws = {"shift", "scale", "permutation", "alone", "sum", "projection", "linearity"}
+    laws = {"shift", "scale", "permutation", "alone", "affine", "sum", "projection", "linearity"}
     assert {"", *laws, "one-group", "own-groups"} == applied
 
 
@@ -77,10 +85,13 @@ def test_honest_backends_obey_every_law(report: dict[str, Any], backend: str) ->
 def test_honest_backends_obey_the_laws_of_running_statistics(tmp_path: Path, parsed: Parsed) -> None:
     options = ["--method", "batch", "--mode", "eval", "--dtype", "float32", "--dtype", "bfloat16"]
     report = parsed(run_of_all(tmp_path, *options))
-    assert "pass" == report["summary"]["verdict"]
+    report["results"] = [r for r in report["results"] if not rounds_on_the_way(r)]
     for backend in HONEST:
-        for law in ("scale", "permutation", "alone", "affine", "linearity"):
+        for law in ("", "scale", "permutation", "alone", "affine", "linearity"):
             assert {"pass"} == by_law(report, backend, law)
+            assert {"float32", "bfloat16"} == {
+                r["dtype"] for r in report["results"] if (backend, law) == (r["backend"], law_of(r))
+            }
 
 
 def test_a_law_run_that_dies_costs_no_other_comparison(run: Run, parsed: Parsed) -> None:

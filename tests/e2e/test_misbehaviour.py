@@ -35,9 +35,20 @@ def prints_without_end():
     while True:
         os.write(1, b"x" * 65536)
 
+def forks_for(seconds):
+    until = time.monotonic() + seconds
+    if os.fork():
+        return
+    while time.monotonic() < until:
+        os.setsid()
+        if os.fork():
+            os._exit(0)
+    os._exit(0)
+
 def right(x, weight, bias, *, eps):
     d = x - x.mean(-1, keepdims=True)
-    return d / np.sqrt(np.square(d).mean(-1, keepdims=True) + x.dtype.type(eps)) * weight + bias
+    y = d / np.sqrt(np.square(d).mean(-1, keepdims=True) + x.dtype.type(eps))
+    return y * (1 if weight is None else weight) + (0 if bias is None else bias)
 """
 FIXTURES = ("nc", "ncl", "image", "nchw", "ncdhw")  # the second one alone has three axes
 
@@ -74,6 +85,7 @@ NOISES = {  # in every case, before the right result
     "leaves_no_environment": "os.chdir('/'); os.environ.clear(); sys.argv.clear(); sys.path.clear()",
     "leaves_a_child": "subprocess.Popen(['sleep', '1000'])",
     "leaves_a_daemon": "subprocess.Popen(['sleep', '1000'], start_new_session=True)",
+    "leaves_a_chain_of_sessions": "forks_for(60)",
     "prints_without_end": "threading.Thread(target=prints_without_end, daemon=True).start()",
 }
 

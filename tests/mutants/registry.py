@@ -120,8 +120,6 @@ CATALOGUE = {
 }
 
 NO_MUTANT = {
-    "D3": "what most float32 implementations do, the honest ones here among them: a matter of range, not of "
-    "mistakes; fixtures tagged range show it",
     "D2": "the fixture empty-batch: where nothing is compared, nothing can pass",
     "V5": "no order of summation is worse than n roundings: LOOSE by definition, an error with --strict; "
     "sequential_sums is among the honest ones",

@@ -89,6 +89,11 @@ def rounds(convention: Convention, dtype: DType) -> bool:
     )
 
 
+def hides(convention: Convention, method: Method, dtype: DType) -> bool:
+    """True for a running variance that is off by less than an update in bfloat16 may be: momentum/n of it."""
+    return (method, dtype, convention.options) == (Method.BATCH, DType.BFLOAT16, ("running_var=biased",))
+
+
 @pytest.mark.parametrize(("method", "dtype"), CASES)
 def test_pytorchs_convention_kills_every_other(method: Method, dtype: DType, requires: Any) -> None:
     requires("torch")
@@ -96,20 +101,24 @@ def test_pytorchs_convention_kills_every_other(method: Method, dtype: DType, req
     found = verdicts(method, dtype, PYTORCH, own=PYTORCH, **others)
     assert {Verdict.PASS} == found.pop("own")
     accepted = [others[name] for name, each in found.items() if Verdict.FAIL not in each]
-    assert [each for each in others.values() if widens(each, dtype)] == accepted
+    assert [each for each in others.values() if widens(each, dtype) or hides(each, method, dtype)] == accepted
 
 
 @pytest.mark.parametrize(("method", "dtype"), CASES)
 def test_each_convention_accepts_its_own_and_kills_pytorchs(
     method: Method, dtype: DType, requires: Any
 ) -> None:
-    """Statistics in half precision leave some cases undecided; those in float64 do not show in a half precision."""
+    """Statistics in half precision leave some cases undecided; those in float64 show in a half precision only where
+    what is rounded to it lies beside the middle of two numbers.
+    """
     requires("torch")
     for each in named(method, dtype).values():
         found = verdicts(method, dtype, each, own=each, pytorchs=PYTORCH)
         undecided = {Verdict.INCONCLUSIVE} if rounds(each, dtype) else set()
         assert {Verdict.PASS} == found["own"] - undecided, each.options
-        accepts = rounds(each, dtype) or (widens(each, dtype) and dtype.half)
+        if widens(each, dtype) and dtype.half:
+            continue
+        accepts = rounds(each, dtype) or hides(each, method, dtype)
         assert accepts == (Verdict.FAIL not in found["pytorchs"]), each.options
 
 

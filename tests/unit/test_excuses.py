@@ -13,7 +13,10 @@ import normcheck
 from normcheck import Comparison, Verdict
 from normcheck.answer import Answer
 from normcheck.case import Output
+from normcheck.dtype import DType
 from normcheck.fixtures.generate import bell
+from normcheck.judge.array import Bound, judge
+from normcheck.oracle.truth import Truth
 from normcheck.verdict import Excuse
 from normcheck.worker.offers import differentiates
 
@@ -47,6 +50,25 @@ def folded(x: Any, weight: Any, bias: Any, *, eps: float) -> Any:
 
 def far_off(x: Any, weight: Any, bias: Any, *, eps: float) -> Any:
     return folded(x, weight, bias, eps=eps) + F(0.01) * x
+
+
+@pytest.mark.parametrize(("error", "verdict"), [(0.5, Verdict.LOOSE), (1.5, Verdict.FAIL)])
+def test_a_whole_array_is_excused_as_its_pieces_are(error: float, verdict: Verdict) -> None:
+    zeros = np.zeros(3)
+    truth = Truth(
+        value=zeros,
+        tail=None,
+        cond=zeros + 1e-30,
+        cond2=zeros,
+        n=1,
+        unit=2.0**-53,
+        excused=zeros + 1,
+        excuse=Excuse.ONE_ELEMENT,
+    )
+    assert (
+        verdict
+        is judge((zeros + error).astype(F), truth, dtype=DType.FLOAT32, bound=Bound.for_sums_of(1)).verdict
+    )
 
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
 from normcheck.errors import UnusableBackendError
 from normcheck.run import process
 from normcheck.run.backends import BackendSpec
-from normcheck.run.process import MARK, PRINTED_KEPT, Printed, WorkerProcess
+from normcheck.run.client import WorkerClient
+from normcheck.run.process import PRINTED_KEPT, Printed, WorkerProcess
+from normcheck.worker import lifeline
 
 
 def test_the_end_of_what_is_printed_is_kept_and_taken_once() -> None:
@@ -42,19 +46,76 @@ def test_a_writer_that_never_stops_is_not_waited_for(monkeypatch: pytest.MonkeyP
     assert "x" * PRINTED_KEPT == printed.take()
 
 
-@pytest.mark.skipif(not os.path.isdir("/proc/self"), reason="the system does not show environments")
-def test_what_has_the_mark_is_ended_in_whatever_session_it_is() -> None:
-    command = [sys.executable, "-c", "import os, time; os.environ.clear(); time.sleep(1000)"]
-    environment = {**os.environ, MARK: "3f"}
-    marked = subprocess.Popen(command, env=environment, start_new_session=True)
-    other = subprocess.Popen(command, env={**environment, MARK: "3f3f"}, start_new_session=True)
+# --- what a worker starts ends with it -----------------------------------------------------------------------
+
+LEAVES = {  # while the lock is held, something runs; at the longest for a minute
+    "a chain of forks": "chain(lambda: None)",
+    "a chain of sessions": "chain(os.setsid)",
+    "a daemon without environment": "subprocess.Popen(sleep, env={}, start_new_session=True, pass_fds=[held.fileno()])",
+    "a child": "subprocess.Popen(sleep, pass_fds=[held.fileno()])",
+}
+LEAVING = """
+import fcntl, os, subprocess, time
+
+held, sleep, until = open("held", "w"), ["sleep", "60"], time.monotonic() + 60
+fcntl.flock(held, fcntl.LOCK_EX)
+
+def chain(step):
+    if os.fork():
+        return
+    while time.monotonic() < until:
+        step()
+        if os.fork():
+            os._exit(0)
+    os._exit(0)
+
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere only the worker's process group is ended")
+@pytest.mark.parametrize(
+    "end", ["norm = abs", "os._exit(7)", "os.abort()"], ids=["killed", "exits", "aborts"]
+)
+@pytest.mark.parametrize("leaves", LEAVES)
+def test_what_a_worker_started_ends_with_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, leaves: str, end: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "own.py").write_text(f"{LEAVING}{LEAVES[leaves]}\n{end}\n")
+    spec = BackendSpec.parse("mine=numpy:own.py:norm")
+    worker = WorkerProcess(spec)
+    client = WorkerClient(spec, worker, timeout=60)
+    client.layer()  # it has been loaded, or is dead
+    with open("held", "w") as lock:
+        try:
+            said = {"os._exit(7)": "exited with code 7", "os.abort()": "was killed by SIGABRT"}
+            if end in said:
+                assert said[end] == worker.exit_description()
+            else:
+                with pytest.raises(BlockingIOError):
+                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                client.close()
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        finally:
+            client.close()
+            fcntl.flock(lock, fcntl.LOCK_EX)  # nothing is left for the next test
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere there is no keeper")
+def test_children_are_found_where_the_kernel_does_not_list_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    child = subprocess.Popen(["sleep", "60"])
     try:
-        process._end_all_marked("3f")
-        assert -9 == marked.wait(60)
-        assert other.poll() is None
+        listed = lifeline._children()
+        assert child.pid in listed
+        real = open
+        monkeypatch.setattr(
+            "builtins.open", lambda path, *a, **k: real("/none" if "/task/" in str(path) else path, *a, **k)
+        )
+        assert set(listed) == set(lifeline._children())
     finally:
-        other.kill()
-        other.wait()
+        monkeypatch.undo()
+        child.kill()
+        child.wait()
 
 
 def test_a_killed_worker_has_hung_up_and_is_killed_once() -> None:

@@ -139,7 +139,7 @@ def last_bit_at_random(y, x):
 
 def refuses_volumes(y, x):
     if x.ndim > 4:
-        raise NotImplementedError("only up to four axes")
+        raise ValueError("only up to four axes")
     return y
 
 
