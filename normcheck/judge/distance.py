@@ -55,16 +55,18 @@ class _Elements:
     forgiven: Array | None
     excused: Array | None
     unsettled: NDArray[np.bool_] | None
+    excuse: Excuse | None
 
     @classmethod
     def of(cls, actual: Floats, truth: Truth) -> _Elements:
         flat = truth.reshaped((-1,))
-        return cls(actual=actual.reshape(-1), **{name: getattr(flat, name) for name in ARRAYS})
+        arrays = {name: getattr(flat, name) for name in ARRAYS}
+        return cls(actual=actual.reshape(-1), excuse=truth.excuse, **arrays)
 
     def at(self, where: Positions | slice) -> _Elements:
         arrays = {name: getattr(self, name) for name in ARRAYS}
         found: dict[str, Any] = {n: None if array is None else array[where] for n, array in arrays.items()}
-        return _Elements(actual=self.actual[where], **found)
+        return _Elements(actual=self.actual[where], excuse=self.excuse, **found)
 
     def difference(self) -> Array:
         """The magnitude of the difference, in float64."""
@@ -131,13 +133,11 @@ class Measure:
     def add(self, actual: Floats, truth: Truth, locate: Locate) -> None:
         """Take in a tile of the array, of the shape of ``truth`` and a dtype no wider than float64."""
         if actual.size:
-            self.figures.excuse = self.figures.excuse or truth.excuse
             self._add(_Elements.of(actual, truth), locate)
 
     def add_whole(self, actual: Floats, truth: Truth) -> None:
         """Take in all of the array at once."""
         whole = _Elements.of(actual, truth)
-        self.figures.excuse = self.figures.excuse or truth.excuse
         for first in range(0, actual.size, AT_ONCE):
             self._add(whole.at(slice(first, first + AT_ONCE)), partial(operator.add, first))
 
@@ -234,6 +234,7 @@ class Measure:
         beta = self.scale.beta(difference, value, some.cond, some.cond2, some.forgiven)
         self._worst(beta, value, locate)
         if some.excused is not None:
+            figures.excuse = some.excuse
             beta = self.scale.beta(difference - some.excused, value, some.cond, some.cond2, some.forgiven)
         figures.excused = max(figures.excused, float(beta.max()))
 
@@ -292,7 +293,7 @@ def measure(actual: Floats, truth: Truth, scale: Scale, allowed: float) -> Figur
     starts = range(0, size, step)
     with ThreadPoolExecutor(threads) as pool:  # NumPy lets go of the interpreter while it computes
         parts = pool.map(figures, starts, [min(start + step, size) for start in starts])
-        return functools.reduce(Figures.plus, parts, Figures(excuse=truth.excuse))
+        return functools.reduce(Figures.plus, parts, Figures())
 
 
 def max_abs_difference(a: NDArray[np.generic], b: NDArray[np.generic]) -> float | None:

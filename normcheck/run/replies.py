@@ -16,13 +16,12 @@ from normcheck.methods import keywords
 from normcheck.run.sources import Question
 from normcheck.verdict import Verdict
 from normcheck.worker import frames
-from normcheck.worker.compute import STATE
 
 WIDEST = 8  # bytes of a number
 SMALL = 2**20  # bytes
 LONGEST = 1e9  # seconds
 ALL_OUTPUTS = frozenset(Output)
-INPUTS = frozenset(["x", "weight", "bias", "residual", "grad_y", *STATE])
+INPUTS = frozenset(["x", "residual", "grad_y", *PARAMETERS])
 
 
 def task_of(case: Case, *, once: bool = False) -> dict[str, Any]:

@@ -117,12 +117,8 @@ class _Open:
     @property
     def nbytes(self) -> int:
         """The size of the inputs."""
-        return sum(a.nbytes for question in self.distinct for a in question.arrays.values())
-
-    @property
-    def distinct(self) -> list[Question]:
-        """The questions; a case that is repeated is one."""
-        return list({id(question): question for question in self.questions.values()}.values())
+        distinct = {id(question): question for question in self.questions.values()}  # a repeated case is one
+        return sum(array.nbytes for question in distinct.values() for array in question.arrays.values())
 
 
 class _Session:

@@ -9,10 +9,9 @@ from __future__ import annotations
 import math
 from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Tuple
 
-from normcheck.backends._base import Backend, Tagged, Task, as_channel_lists, is_regular
+from normcheck.backends._base import PARAMETERS, Backend, Tagged, Task, as_channel_lists, is_regular
 from normcheck.backends._names import DEFAULT_EPS, OURS, SPELLINGS
 
-ARRAYS = ("weight", "bias", "running_mean", "running_var")
 CHANNELS = ("num_channels", "num_features", "channels")
 SHAPES = ("normalized_shape", "shape")
 AXES = ("normalized_axes", "reduction_axes", "axis")
@@ -28,7 +27,7 @@ class Layer(NamedTuple):
     normalized_shape: Optional[Tuple[int, ...]]
     channels: Optional[int]
     ndims: Tuple[int, ...]
-    holds: Tuple[str, ...]  # of ARRAYS
+    holds: Tuple[str, ...]  # of PARAMETERS
     arrays: Mapping[str, Tagged]  # those of ``holds`` that are made already
 
     def described(self) -> Dict[str, Any]:
@@ -115,7 +114,7 @@ def layer_of(backend: Backend, value: Any) -> Optional[Layer]:
         return None
     found: Dict[str, List[Any]] = {}
     for name, array in held:
-        if OURS.get(name) in ARRAYS:
+        if OURS.get(name) in PARAMETERS:
             found.setdefault(OURS[name], []).append(array)
     # of two that are called weight it is not known which is meant
     made = {name: arrays[0] for name, arrays in found.items() if len(arrays) == 1 and arrays[0] is not None}
