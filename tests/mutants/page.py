@@ -51,9 +51,9 @@ KNOWN_ALARMS = """Why honest implementations are accused here:
 - LOOSE, for they add one element after the other: PyTorch's own batch norm in float32, in 37 of 52,006 results, and
   NumPy's mean over samples, in the running mean of instance norm.
 - LOOSE, at one element a set: PyTorch's group norm computes x·s + (bias - mean·s), in 655 of 39,054 results.
-- `stats_dtype=bfloat16`: LOOSE for the same reason where NumPy's sums are in bfloat16, in 261 of 14,258 results. FAIL in one:
-  the roundoffs of bfloat16 make the variance of a constant, 3·10⁴, infinite in the float16 that holds it, and the next
-  training step, with a momentum of 1, makes that 0·∞. The oracle has the variance, 0.
+- `stats_dtype=bfloat16`: LOOSE for the same reason where NumPy's sums are in bfloat16, in 261 of 14,258 results. FAIL
+  in one: the roundoffs of bfloat16 make the variance of a constant, 3·10⁴, infinite in the float16 that holds it, and
+  the next training step, with a momentum of 1, makes that 0·∞. The oracle has the variance, 0.
 """
 
 
