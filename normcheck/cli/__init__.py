@@ -23,6 +23,7 @@ COMMANDS = {
     "explain": "Show which elements share statistics, as a coloured picture.",
     "backends": "List the backends, their versions, and why some cannot be used here.",
     "fixtures": "List the input data and its purpose.",
+    "init": "Write a commented configuration and a GitHub workflow to start from.",
 }
 
 

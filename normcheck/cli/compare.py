@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import click
 from normcheck.cli._selection import device_option, seed_option, selection, selection_options, timeout_option
 from normcheck.cli._types import OneOf
 from normcheck.cli.output import OutputError, check_file, console, is_stream, say, standard_output, write_file
-from normcheck.errors import ExitCode, NormcheckError
+from normcheck.errors import ExitCode, NormcheckError, UsageError
 from normcheck.printable import printable
 from normcheck.report import Report
 from normcheck.reports import FORMATS, render
@@ -47,9 +48,14 @@ from normcheck.reports.text import plural
     "--config",
     type=click.Path(dir_okay=False),
     metavar="FILE",
-    help="The file with the ledger of known deviations. Default: the nearest normcheck.toml or pyproject.toml.",
+    help="The file with suites and known deviations. Default: the nearest normcheck.toml or pyproject.toml.",
 )
-@click.option("--no-config", is_flag=True, help="Ignore known deviations.")
+@click.option("--no-config", is_flag=True, help="Use no such file.")
+@click.option(
+    "--suite",
+    metavar="NAME",
+    help="Take the options that the configuration has under this name; what is typed counts more.",
+)
 @click.option(
     "--write-known",
     type=click.Path(dir_okay=False),
@@ -68,7 +74,8 @@ from normcheck.reports.text import plural
     metavar="FILE",
     help="Write to FILE instead of stdout.",
 )
-def command(**options: Any) -> int:
+@click.pass_context
+def command(ctx: click.Context, /, **options: Any) -> int:
     """Run the methods on the backends, compare every result with the oracle, and say which are right.
 
     Exits 0 only if every comparison passed; a crash, a timeout, a NaN or an empty selection is never a pass.
@@ -84,24 +91,39 @@ def command(**options: Any) -> int:
             check_file(file)
     if known is not None:
         _held(known)  # what cannot be understood is refused before the run
-    report = _compare(**options)
+    report = _compare(ctx, **options)
     delivered = _delivered(report, format_name, output)
     if known is not None:
         delivered = _written(report, known) and delivered
     return report.exit_code or (ExitCode.OK if delivered else ExitCode.BAD_INPUT)
 
 
-def _compare(*, backends: tuple[str, ...], config: str | None, no_config: bool, **options: Any) -> Report:
+def _compare(
+    ctx: click.Context, *, config: str | None, no_config: bool, suite: str | None, **options: Any
+) -> Report:
+    from normcheck import config as configuration
+    from normcheck.cli import _suite
     from normcheck.cli.progress import progress_line
-    from normcheck.ledger import read as ledger
+    from normcheck.ledger.read import ledger_of
     from normcheck.options import Options
     from normcheck.run.session import run
 
+    if no_config:
+        found = configuration.NO_CONFIG
+    else:
+        found = configuration.find() if config is None else configuration.read(Path(config))
+    known, suites = ledger_of(found), _suite.suites_of(found, ctx)
+    if suite is not None:
+        if no_config:
+            raise UsageError("--suite and --no-config contradict each other: give one")
+        chosen = _suite.chosen(suite, suites, found)
+        known, options = chosen.ledger, _suite.merged(options, chosen, ctx)
     names = ("timeout", "max_backward_error", "strict", "laws", "device", "repeat", "seed")
     how = Options(**{name: options.pop(name) for name in names})
-    known = ledger.NO_LEDGER if no_config else ledger.find() if config is None else ledger.read(Path(config))
+    backends = options.pop("backends")
     with progress_line() as on_progress:
-        return run(selection(**options), backends, how, on_progress, known)
+        report = run(selection(**options), backends, how, on_progress, known)
+    return replace(report, suite=suite)
 
 
 def _delivered(report: Report, format_name: str, output: str | None) -> bool:

@@ -31,7 +31,10 @@ def _head(report: Report) -> Line:
     backends = report.environment.backends.items()
     versions = [f"{name} {facts.get('version', '')}".rstrip() for name, facts in backends]
     seed = [] if report.environment.seed is None else [f"--seed {report.environment.seed}"]
-    return (Span(" · ".join([f"normcheck {report.normcheck_version}", *versions, *seed]), Role.QUIET),)
+    suite = [] if report.suite is None else [f"--suite {report.suite}"]
+    return (
+        Span(" · ".join([f"normcheck {report.normcheck_version}", *versions, *suite, *seed]), Role.QUIET),
+    )
 
 
 def _section(report: Report, method: Method) -> Section:
