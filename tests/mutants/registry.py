@@ -35,19 +35,20 @@ class Implementation:
     host: str = "numpy"
     dtypes: tuple[str, ...] = DTYPES
     fixtures: tuple[str, ...] = CORE
+    ends_its_process: bool = False
 
     @property
     def name(self) -> str:
         return f"{self.file}.{self.attribute}"
 
-    def argument(self, method: str) -> str:
-        """What ``--backend`` takes: of an implementation of several methods the one for ``method``."""
+    def target(self, method: str) -> str:
+        """Where it is, as ``--backend`` takes it: of an implementation of several methods the one for ``method``."""
         own = (
             {"rms": ".uncentred", "instance": ".of_instances"}.get(method, "")
             if len(self.methods) > 1
             else ""
         )
-        return f"{self.name}={self.host}:{CORPUS / self.file}.py:{self.attribute}{own}"
+        return f"{CORPUS / self.file}.py:{self.attribute}{own}"
 
 
 @dataclass(frozen=True, slots=True)
