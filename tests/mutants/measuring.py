@@ -106,7 +106,7 @@ def batches(
             fixtures=fixtures,
             dtypes=kinds,
         )
-        for (host, methods, fixtures, kinds), members in alike.items()
+        for (_, methods, fixtures, kinds), members in alike.items()
         for start in range(0, len(members), AT_ONCE)
     )
 

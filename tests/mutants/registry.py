@@ -24,7 +24,8 @@ class Implementation:
     """A target of normcheck in the corpus: ``attribute`` of ``file``, hosted by ``host``.
 
     ``catalogue`` is what it is an example of, by the ids of CATALOGUE; ``fixtures`` are what it is run on: CORE is
-    normcheck's default, so that the command has no options but the method and the dtype.
+    normcheck's default, so that the command has no options but the method and the dtype. It is called in this process,
+    unless it ``ends_its_process``.
     """
 
     file: str
