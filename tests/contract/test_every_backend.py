@@ -63,14 +63,11 @@ def status(backend: str) -> BackendStatus:
     return found
 
 
-def test_it_is_usable_or_says_why_not(status: BackendStatus) -> None:
+def test_it_is_what_the_page_says_or_says_why_not(backend: str, status: BackendStatus) -> None:
+    """The page is docs/backends.md."""
     assert bool(status.environment) is (status.reason is None)
-
-
-def test_the_page_has_the_same_row(backend: str, status: BackendStatus) -> None:
-    """What docs/backends.md says of it is what the adapter says."""
-    if not status.environment:
-        pytest.skip(f"{backend}: {status.reason}")
+    if status.reason is not None:
+        return
     text = (CHECKOUT / "docs" / "backends.md").read_text(encoding="utf-8")
     (row,) = (line for line in text.splitlines() if line.startswith(f"| `{backend}` |"))
     written = [cell.strip() for cell in re.findall(r"[^|]+", row)]
