@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import contextlib
 from pathlib import Path
 from typing import Any
 
 import click
 
+from normcheck.cli import baselines
 from normcheck.cli._selection import device_option, seed_option, selection, selection_options, timeout_option
 from normcheck.cli._types import OneOf
-from normcheck.cli.output import OutputError, check_file, console, is_stream, say, standard_output, write_file
+from normcheck.cli.delivery import deliver, destinations
+from normcheck.cli.output import is_stream, say, write_file
 from normcheck.errors import ExitCode, NormcheckError
 from normcheck.printable import printable
 from normcheck.report import Report
-from normcheck.reports import FORMATS, render
+from normcheck.reports import FORMATS
 from normcheck.reports.text import plural
 
 
@@ -68,6 +69,31 @@ from normcheck.reports.text import plural
     metavar="FILE",
     help="Write to FILE instead of stdout.",
 )
+@click.option(
+    "--report",
+    "reports",
+    multiple=True,
+    metavar="FORMAT=FILE",
+    help=f"Write one more report, such as junit=report.xml; - is stdout. Formats: {', '.join(FORMATS)}.",
+)
+@click.option(
+    "--save-baseline",
+    type=click.Path(dir_okay=False, readable=False),
+    metavar="FILE",
+    help="Save all backward errors, to compare later runs with them.",
+)
+@click.option(
+    "--baseline",
+    type=click.Path(dir_okay=False),
+    metavar="FILE",
+    help="Fail where a backward error has grown since FILE was saved; see docs/ci.md.",
+)
+@click.option(
+    "--baseline-factor",
+    type=float,
+    metavar="X",
+    help="How much it may grow: more than X times what it was, and above 2, fails. Default: 4.",
+)
 def command(**options: Any) -> int:
     """Run the methods on the backends, compare every result with the oracle, and say which are right.
 
@@ -78,16 +104,18 @@ def command(**options: Any) -> int:
     normcheck compare --method group --fixture documents --groups '0,1|2'
     normcheck compare --method layer --fixture x.npy --backend torch --backend mine=torch:norm.py:layer_norm
     """
-    format_name, output, known = (options.pop(name) for name in ("format_name", "output", "write_known"))
-    for file in (output, known):
-        if file is not None:
-            check_file(file)
+    known, saved = options.pop("write_known"), options.pop("save_baseline")
+    others = [file for file in (known, saved) if file is not None]
+    to = destinations(options.pop("format_name"), options.pop("output"), options.pop("reports"), others)
     if known is not None:
         _held(known)  # what cannot be understood is refused before the run
-    report = _compare(**options)
-    delivered = _delivered(report, format_name, output)
+    beside = baselines.chosen(options.pop("baseline"), options.pop("baseline_factor"), saved)
+    report = beside(_compare(**options))
+    delivered = deliver(report, to)
     if known is not None:
         delivered = _written(report, known) and delivered
+    if saved is not None:
+        delivered = baselines.saved(report, saved) and delivered
     return report.exit_code or (ExitCode.OK if delivered else ExitCode.BAD_INPUT)
 
 
@@ -102,23 +130,6 @@ def _compare(*, backends: tuple[str, ...], config: str | None, no_config: bool, 
     known = ledger.NO_LEDGER if no_config else ledger.find() if config is None else ledger.read(Path(config))
     with progress_line() as on_progress:
         return run(selection(**options), backends, how, on_progress, known)
-
-
-def _delivered(report: Report, format_name: str, output: str | None) -> bool:
-    """Write the report where it is wanted; False, and a line that says why, where it did not get there."""
-    try:
-        if output is not None:
-            write_file(output, render(report, format_name))
-        else:
-            _show(report, format_name)
-    except OutputError as error:
-        instead = "" if output is None else "; the report goes to standard output"
-        say(f"normcheck: {printable(str(error))}{instead}")
-        if output is not None:
-            with contextlib.suppress(OutputError):
-                _show(report, format_name)
-        return False
-    return True
 
 
 def _held(file: str) -> str:
@@ -142,13 +153,3 @@ def _written(report: Report, file: str) -> bool:
     added = f"{plural(count, 'entry', 'entries')} added; fill in what is TODO" if count else "nothing to add"
     say(f"{printable(file)}: {added}")
     return True
-
-
-def _show(report: Report, format_name: str) -> None:
-    with standard_output():
-        if format_name == "table":
-            from normcheck.reports.table import show
-
-            show(report, console())
-        else:
-            click.echo(render(report, format_name), nl=False)
