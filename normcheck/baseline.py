@@ -67,9 +67,9 @@ def render(report: Report) -> tuple[str, int]:
 
 def read(path: Path) -> Baseline:
     """The baseline in the file ``path``; ConfigError where it is none."""
-    if path.exists() and not path.is_file():
-        raise ConfigError(f"baseline {path}: is no file to read")  # a FIFO would be waited for
     try:
+        if path.exists() and not path.is_file():
+            raise ValueError("it is no file")  # a FIFO would be waited for
         data = parse(path.read_bytes().decode())
         if isinstance(data, dict) and data.get("schema_version", SCHEMA_VERSION) != SCHEMA_VERSION:
             found = data["schema_version"]

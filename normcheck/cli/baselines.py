@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from normcheck.cli.output import OutputError, place_of, say, write_file
-from normcheck.errors import UsageError
+from normcheck.errors import ExitCode, UsageError
 from normcheck.printable import printable
 from normcheck.report import Report
 from normcheck.reports.text import plural
@@ -43,5 +43,6 @@ def saved(report: Report, file: str) -> bool:
     except OutputError as error:
         say(f"normcheck: {printable(str(error))}")
         return False
-    say(f"{printable(file)}: {plural(count, 'backward error')} saved")
+    failed = "" if report.exit_code is ExitCode.OK else ", of a run that did not pass"
+    say(f"{printable(file)}: {plural(count, 'backward error')} saved{failed}")
     return True

@@ -149,8 +149,8 @@ def _print(report: Report, format_name: str) -> None:
 
 
 def _write(report: Report, to: Destination) -> None:
-    summary = os.environ.get(SUMMARY)
-    if not summary or to.format != "markdown" or place_of(to.file) != place_of(summary):
+    summary, place = os.environ.get(SUMMARY), place_of(to.file)
+    if not summary or to.format != "markdown" or place is None or place != place_of(summary):
         write_file(to.file, render(report, to.format))
         return
     from normcheck.reports.markdown import LIMIT

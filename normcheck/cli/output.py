@@ -99,7 +99,11 @@ def place_of(path: str) -> str | int | None:
     """
     if (number := _descriptor(path)) is not None:
         return number
-    return None if is_stream(path) and not os.path.isdir(path) else os.path.realpath(path)
+    try:
+        through = is_stream(path) and not os.path.isdir(path)
+    except OSError:  # what cannot be looked at cannot be written either, which will be said
+        through = False
+    return None if through else os.path.realpath(path)
 
 
 def write_file(path: str, content: str | bytes) -> None:

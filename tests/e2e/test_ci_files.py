@@ -15,6 +15,8 @@ import pytest
 import yaml
 from support import CHECKOUT, Completed
 
+from normcheck.cli.compare import command
+
 NORM = """\
 def layer_norm(x, weight, bias, *, eps):
     mean, var = x.mean(-1, keepdims=True), x.var(-1, keepdims=True)
@@ -120,15 +122,34 @@ def test_every_input_is_used_and_described() -> None:
     assert {"args", "extras", "requirements", "python-version", "working-directory"} == set(ACTION["inputs"])
 
 
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", (CHECKOUT / "docs" / "ci.md").read_text(), re.DOTALL)
+
+
+def test_what_the_page_says_of_them_is_so() -> None:
+    """Its YAML is YAML, the inputs and the hook are there, and so is every option of its commands."""
+    found = [yaml.safe_load(block) for block in blocks("yaml")]
+    uses = [step for each in found if "jobs" in each for step in each["jobs"]["numerics"]["steps"]]
+    (action,) = [step for step in uses if "with" in step]
+    assert set(action["with"]) <= set(ACTION["inputs"])
+    (hook,) = [hook for each in found if "repos" in each for hook in each["repos"][0]["hooks"]]
+    assert "normcheck" == hook["id"]
+    options = {name for parameter in command.params for name in parameter.opts}
+    page = (CHECKOUT / "docs" / "ci.md").read_text()
+    assert (
+        {"--report", "--baseline", "--save-baseline"} <= set(re.findall(r"--[a-z][a-z-]+", page)) <= options
+    )
+
+
 def test_the_hook_of_pre_commit_runs_the_command(repository: Path) -> None:
     """As pre-commit does it: the entry and the user's args, in the repository, without names of files."""
     (hook,) = yaml.safe_load((CHECKOUT / ".pre-commit-hooks.yaml").read_text())
     assert ("normcheck", "python", False) == (hook["id"], hook["language"], hook["pass_filenames"])
-    command = [*shlex.split(hook["entry"]), *shlex.split(CHOSEN)]
-    command[0] = str(Path(sys.executable).with_name(command[0]))
+    words = [*shlex.split(hook["entry"]), *shlex.split(CHOSEN)]
+    words[0] = str(Path(sys.executable).with_name(words[0]))
     for source, code in ((NORM, 0), (NORM.replace("x.var", "2 * x.var"), 1)):
         (repository / "code" / "norm.py").write_text(source)
         done = subprocess.run(
-            command, cwd=repository / "code", capture_output=True, text=True, check=False, timeout=240
+            words, cwd=repository / "code", capture_output=True, text=True, check=False, timeout=240
         )
         assert code == done.returncode, done.stdout + done.stderr

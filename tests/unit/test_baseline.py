@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import json
 import math
+import os
+import tempfile
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from support import Completed, refused
 from test_reports import CASE, CRASHED, FAILED, PASSED, judged, report
 
@@ -231,6 +235,32 @@ def test_a_file_that_is_no_baseline_says_so(text: str | bytes, message: str, tmp
     read(path)
 
 
+@given(st.data())
+def test_a_damaged_file_is_an_error_of_the_file(data: st.DataObject) -> None:
+    """Whatever bytes are other ones."""
+    content = bytearray(json.dumps(GOOD).encode())
+    for _ in range(data.draw(st.integers(1, 4))):
+        at = data.draw(st.integers(0, len(content) - 1))
+        content[at : at + data.draw(st.integers(0, 9))] = data.draw(st.binary(max_size=6))
+        content = content or bytearray(b" ")
+    with tempfile.TemporaryDirectory() as folder:
+        (path := Path(folder) / "b.json").write_bytes(content)
+        try:
+            found = read(path)
+        except ConfigError:
+            return
+        for figures in found.backends.values():
+            errors = [e for by_output in figures.backward_error.values() for e in by_output.values()]
+            assert all(0 <= error < math.inf for error in errors)
+
+
+def test_what_is_no_file_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "fifo")
+    for name in ("fifo", "."):
+        with pytest.raises(ConfigError, match="it is no file"):
+            read(tmp_path / name)
+
+
 # --- the command -------------------------------------------------------------------------------------------
 
 QUICK = ["compare", "--method", "layer", "--fixture", "nc", "--no-gradients", "--backend", "numpy"]
@@ -252,8 +282,9 @@ def test_a_run_is_compared_with_what_another_one_saved(invoke: Run, tmp_path: Pa
     (tmp_path / "norm.py").write_text(source.replace("FAULT = 0.0", "FAULT = 1e-6"))
     found = parsed(invoke(*mine, "--format", "json").stdout)
     assert "pass" == found["summary"]["verdict"], "within the bound"
-    done = invoke(*mine, "--baseline", "b.json")
+    done = invoke(*mine, "--baseline", "b.json", "--save-baseline", "next.json")
     assert 1 == done.returncode
+    assert "next.json: 1 backward error saved, of a run that did not pass\n" == done.stderr
     assert "✗ WORSE  mine · layer/nc/float32 · y: was " in done.stdout
     assert 0 == invoke(*mine, "--baseline", "b.json", "--baseline-factor", "100").returncode
     done = invoke(*QUICK, "--baseline", "b.json")

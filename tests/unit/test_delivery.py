@@ -79,18 +79,28 @@ def test_a_descriptor_is_standard_output_too() -> None:
         (["--report", "github=-", "--report", "github=-"], 2, "table and github and github cannot share"),
         (["--report", "junit=no/such/r.xml"], 3, "cannot write no/such/r.xml: there is no directory"),
         (["--report", "junit=."], 3, "cannot write .: Is a directory"),
+        (["--report", "junit=loop"], 3, "cannot write loop: "),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
 def test_what_cannot_be_is_said_before_the_run(
-    invoke: Run, monkeypatch: pytest.MonkeyPatch, options: list[str], code: int, message: str
+    invoke: Run,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    options: list[str],
+    code: int,
+    message: str,
 ) -> None:
     monkeypatch.setattr("normcheck.run.session.run", None)
+    (tmp_path / "loop").symlink_to("loop")
     assert message in refused(invoke(*QUICK, *options), code)
 
 
-def test_devices_take_any_number_of_reports(invoke: Run) -> None:
-    assert 0 == invoke(*QUICK, "--report", "json=/dev/null", "--report", "junit=/dev/null").returncode
+def test_devices_take_any_number_of_reports(invoke: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And are never read, whatever the summary is."""
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", "/dev/zero")
+    reports = ["json=/dev/null", "junit=/dev/null", "markdown=/dev/null"]
+    assert 0 == invoke(*QUICK, *(f"--report={each}" for each in reports)).returncode
 
 
 def test_a_report_that_cannot_be_written_is_named_and_the_others_are_there(
