@@ -16,7 +16,7 @@ from normcheck.report import Comparison, Report
 from normcheck.reports.compose import summary
 from normcheck.reports.figures import badness
 from normcheck.reports.outcome import Outcome, outcomes, troubles
-from normcheck.reports.paragraphs import occasion, paragraph_of
+from normcheck.reports.paragraphs import occasion, paragraph
 from normcheck.reports.since import sentence
 from normcheck.reports.text import plural
 
@@ -57,10 +57,10 @@ def _of_results(report: Report, *, red: bool) -> Iterator[str]:
 
 
 def _of_result(kind: str, result: Comparison, change: Change | None, report: Report) -> str:
-    paragraph = paragraph_of(result, report)
+    told = paragraph(result, report)
     word = "worse than the baseline" if change is not None and result.verdict.good else result.verdict.value
     grown = [] if change is None else [sentence(change, report)]
-    message = "\n".join([*grown, *paragraph.lines, f"reproduce: {paragraph.command}"])
+    message = "\n".join([*grown, *told.lines, f"reproduce: {told.command}"])
     title = f"{word}: {result.backend}, {result.case_id}, {result.output.value}"
     return _command(kind, title, message, _place(result.backend, report))
 

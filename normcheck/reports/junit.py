@@ -14,7 +14,7 @@ from normcheck.change import Change
 from normcheck.printable import one_line, printable
 from normcheck.report import Comparison, Report
 from normcheck.reports.outcome import Outcome, outcomes, troubles
-from normcheck.reports.paragraphs import paragraph_of
+from normcheck.reports.paragraphs import paragraph
 from normcheck.reports.since import sentence
 
 _ELEMENTS = {Outcome.FAILED: "failure", Outcome.ERRORED: "error"}
@@ -94,8 +94,8 @@ def _told(case: Element, result: Comparison, outcome: Outcome, change: Change | 
         element = SubElement(
             case, _ELEMENTS[outcome], type=kind, message=one_line(f"{kind}: {'; '.join(words)}")
         )
-        paragraph = paragraph_of(result, report)
-        lines = (*grown, *paragraph.lines, f"reproduce: {paragraph.command}")
+        told = paragraph(result, report)
+        lines = (*grown, *told.lines, f"reproduce: {told.command}")
         element.text = printable("\n".join(lines))
     elif outcome is Outcome.LOOSE:
         SubElement(case, "system-out").text = printable(f"loose: {result.reason or ''}")

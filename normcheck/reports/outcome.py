@@ -57,5 +57,5 @@ def troubles(report: Report) -> list[str]:
         found.append(f"nothing was compared with the baseline {report.baseline.file}")
     if report.exit_code is not ExitCode.OK and not found:
         red = any(outcome.red for _, outcome, _ in outcomes(report))
-        found += [] if red else [f"nothing was compared: the verdict is {report.verdict}"]
+        found += [] if red else [f"nothing was compared: exit code {int(report.exit_code)}"]
     return found

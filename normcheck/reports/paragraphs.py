@@ -23,7 +23,7 @@ def paragraphs(report: Report) -> Iterator[Paragraph]:
     """
     for found in _occasions(report).values():
         for result in found[:PARAGRAPHS]:
-            yield paragraph_of(result, report)
+            yield paragraph(result, report)
 
 
 def remarks(report: Report) -> Iterator[Line]:
@@ -64,7 +64,7 @@ def occasion(result: Comparison) -> tuple[str, str, str | None]:
     return result.backend, result.case_id, output
 
 
-def paragraph_of(result: Comparison, report: Report) -> Paragraph:
+def paragraph(result: Comparison, report: Report) -> Paragraph:
     """The facts about one result."""
     where = [result.backend, result.case_id, *([result.output.value] if occasion(result)[2] else [])]
     head = (

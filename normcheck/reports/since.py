@@ -51,7 +51,7 @@ def _cause(backend: str, report: Report) -> str:
 
 
 def _extent(since: Since) -> str:
-    parts = [f"{plural(since.compared, 'comparison')} compared with it"]
+    parts = [f"{plural(since.compared, 'result')} compared with it"]
     parts += [f"{count} of {name} not in it" for name, count in since.new.items()]
     if since.redrawn:
         parts.append(f"{since.redrawn} not, whose numbers another --seed drew")
