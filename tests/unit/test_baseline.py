@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from support import Completed, refused
 from test_reports import CASE, CRASHED, FAILED, PASSED, judged, report
@@ -235,6 +235,7 @@ def test_a_file_that_is_no_baseline_says_so(text: str | bytes, message: str, tmp
     read(path)
 
 
+@settings(deadline=None)
 @given(st.data())
 def test_a_damaged_file_is_an_error_of_the_file(data: st.DataObject) -> None:
     """Whatever bytes are other ones."""
