@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import click
 
-from normcheck.cli import baselines
+from normcheck.cli import _complete, baselines
 from normcheck.cli._selection import device_option, seed_option, selection, selection_options, timeout_option
 from normcheck.cli._types import OneOf
 from normcheck.cli.delivery import deliver, destinations
 from normcheck.cli.output import is_stream, say, write_file
-from normcheck.errors import ExitCode, NormcheckError
+from normcheck.errors import ExitCode, NormcheckError, UsageError
 from normcheck.printable import printable
 from normcheck.report import Report
 from normcheck.reports import FORMATS
 from normcheck.reports.text import plural
+from normcheck.reports.view import Detail
 
 
 @click.command(name="compare")
@@ -25,6 +27,7 @@ from normcheck.reports.text import plural
     "backends",
     multiple=True,
     metavar="NAME|[ALIAS=]HOST:TARGET",
+    shell_complete=_complete.backends,
     help="See normcheck backends; your own code, torch:path/to/file.py:attribute; another interpreter, "
     "old=torch@path/to/python; or a recording, gpu=file:run.safetensors. Default: numpy, torch and jax.",
 )
@@ -48,9 +51,15 @@ from normcheck.reports.text import plural
     "--config",
     type=click.Path(dir_okay=False),
     metavar="FILE",
-    help="The file with the ledger of known deviations. Default: the nearest normcheck.toml or pyproject.toml.",
+    help="The file with suites and known deviations. Default: the nearest normcheck.toml or pyproject.toml.",
 )
-@click.option("--no-config", is_flag=True, help="Ignore known deviations.")
+@click.option("--no-config", is_flag=True, help="Use no such file.")
+@click.option(
+    "--suite",
+    metavar="NAME",
+    shell_complete=_complete.suites,
+    help="Take the options that the configuration has under this name; what is typed counts more.",
+)
 @click.option(
     "--write-known",
     type=click.Path(dir_okay=False),
@@ -63,6 +72,8 @@ from normcheck.reports.text import plural
 @click.option(
     "--format", "format_name", type=OneOf("format", FORMATS), default="table", help="Default: table."
 )
+@click.option("-q", "--quiet", is_flag=True, help="Print the verdict alone.")
+@click.option("-v", "--verbose", is_flag=True, help="Print every case, also those that pass.")
 @click.option(
     "--output",
     type=click.Path(dir_okay=False, readable=False),
@@ -94,7 +105,8 @@ from normcheck.reports.text import plural
     metavar="X",
     help="How much it may grow: more than X times what it was, and above 2, fails. Default: 4.",
 )
-def command(**options: Any) -> int:
+@click.pass_context
+def command(ctx: click.Context, /, **options: Any) -> int:
     """Run the methods on the backends, compare every result with the oracle, and say which are right.
 
     Exits 0 only if every comparison passed; a crash, a timeout, a NaN or an empty selection is never a pass.
@@ -106,12 +118,14 @@ def command(**options: Any) -> int:
     """
     known, saved = options.pop("write_known"), options.pop("save_baseline")
     others = [file for file in (known, saved) if file is not None]
-    to = destinations(options.pop("format_name"), options.pop("output"), options.pop("reports"), others)
+    format_name = options.pop("format_name")
+    detail = _detail(options.pop("quiet"), options.pop("verbose"), format_name)
+    to = destinations(format_name, options.pop("output"), options.pop("reports"), others)
     if known is not None:
         _held(known)  # what cannot be understood is refused before the run
     beside = baselines.chosen(options.pop("baseline"), options.pop("baseline_factor"), saved)
-    report = beside(_compare(**options))
-    delivered = deliver(report, to)
+    report = beside(_compare(ctx, **options))
+    delivered = deliver(report, to, detail)
     if known is not None:
         delivered = _written(report, known) and delivered
     if saved is not None:
@@ -119,17 +133,41 @@ def command(**options: Any) -> int:
     return report.exit_code or (ExitCode.OK if delivered else ExitCode.BAD_INPUT)
 
 
-def _compare(*, backends: tuple[str, ...], config: str | None, no_config: bool, **options: Any) -> Report:
+def _compare(
+    ctx: click.Context, *, config: str | None, no_config: bool, suite: str | None, **options: Any
+) -> Report:
+    from normcheck import config as configuration
+    from normcheck.cli import _suite
     from normcheck.cli.progress import progress_line
-    from normcheck.ledger import read as ledger
+    from normcheck.ledger.read import ledger_of
     from normcheck.options import Options
     from normcheck.run.session import run
 
+    if no_config:
+        found = configuration.NO_CONFIG
+    else:
+        found = configuration.find() if config is None else configuration.read(Path(config))
+    known, suites = ledger_of(found), _suite.suites_of(found, ctx)
+    if suite is not None:
+        if no_config:
+            raise UsageError("--suite and --no-config contradict each other: give one")
+        chosen = _suite.chosen(suite, suites, found)
+        known, options = chosen.ledger, _suite.merged(options, chosen, ctx)
     names = ("timeout", "max_backward_error", "strict", "laws", "device", "repeat", "seed")
     how = Options(**{name: options.pop(name) for name in names})
-    known = ledger.NO_LEDGER if no_config else ledger.find() if config is None else ledger.read(Path(config))
+    backends = options.pop("backends")
     with progress_line() as on_progress:
-        return run(selection(**options), backends, how, on_progress, known)
+        report = run(selection(**options), backends, how, on_progress, known)
+    return replace(report, suite=suite)
+
+
+def _detail(quiet: bool, verbose: bool, format_name: str) -> Detail:
+    """How much the table says; UsageError for what contradicts itself, or has no table to speak of."""
+    if quiet and verbose:
+        raise UsageError("--quiet and --verbose contradict each other: give one")
+    if (quiet or verbose) and format_name != "table":
+        raise UsageError(f"--format {format_name} has one form: --quiet and --verbose are for the table")
+    return Detail.VERDICT if quiet else Detail.ALL if verbose else Detail.USUAL
 
 
 def _held(file: str) -> str:

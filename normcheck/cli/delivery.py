@@ -23,6 +23,7 @@ from normcheck.errors import UnknownNameError, UsageError
 from normcheck.printable import printable
 from normcheck.report import Report
 from normcheck.reports import FORMATS, render
+from normcheck.reports.view import Detail
 
 STDOUT = "-"
 BESIDE_THE_TABLE = "github"  # lines of a log; any other report is a document
@@ -65,26 +66,26 @@ def _check_distinct(files: Iterable[str]) -> None:
         seen[place] = file
 
 
-def deliver(report: Report, to: Sequence[Destination]) -> bool:
-    """Write every report; False where one did not get where it should, which a line on standard error says.
+def deliver(report: Report, to: Sequence[Destination], detail: Detail) -> bool:
+    """Write every report, a table with ``detail``; False where one did not get where it should, which a line says.
 
     The one of ``--format`` goes to standard output then. Those on standard output come first.
     """
     main = to[0]
     shown = [each.format for each in to if _is_stdout(each.file)]
-    delivered = not shown or _delivered_to_stdout(report, shown)
+    delivered = not shown or _delivered_to_stdout(report, shown, detail)
     for each in to:
         if _is_stdout(each.file):
             continue
         try:
-            _write(report, each)
+            _write(report, each, detail)
         except OutputError as error:
             delivered = False
             instead = "; the report goes to standard output" if each is main else ""
             say(f"normcheck: {printable(str(error))}{instead}")
             if each is main:
                 with contextlib.suppress(OutputError):
-                    _show(report, [each.format])
+                    _show(report, [each.format], detail)
     return delivered
 
 
@@ -113,20 +114,20 @@ def _check_stdout(formats: Sequence[str]) -> None:
         )
 
 
-def _delivered_to_stdout(report: Report, formats: Sequence[str]) -> bool:
+def _delivered_to_stdout(report: Report, formats: Sequence[str], detail: Detail) -> bool:
     try:
-        _show(report, formats)
+        _show(report, formats, detail)
     except OutputError as error:
         say(f"normcheck: {printable(str(error))}")
         return False
     return True
 
 
-def _show(report: Report, formats: Sequence[str]) -> None:
+def _show(report: Report, formats: Sequence[str], detail: Detail) -> None:
     """Print the reports; beside annotations the text of others is kept from being taken for a command of theirs."""
     with standard_output():
         if len(formats) == 1:
-            _print(report, formats[0])
+            _print(report, formats[0], detail)
             return
         import secrets
 
@@ -134,24 +135,25 @@ def _show(report: Report, formats: Sequence[str]) -> None:
         click.echo(f"::stop-commands::{token}")
         for name in formats:
             if name != BESIDE_THE_TABLE:
-                _print(report, name)
+                _print(report, name, detail)
         click.echo(f"::{token}::")
-        _print(report, BESIDE_THE_TABLE)
+        _print(report, BESIDE_THE_TABLE, detail)
 
 
-def _print(report: Report, format_name: str) -> None:
+def _print(report: Report, format_name: str, detail: Detail) -> None:
     if format_name == "table":
         from normcheck.reports.table import show
 
-        show(report, console())
+        show(report, console(), detail)
     else:
         click.echo(render(report, format_name), nl=False)
 
 
-def _write(report: Report, to: Destination) -> None:
+def _write(report: Report, to: Destination, detail: Detail) -> None:
     summary, place = os.environ.get(SUMMARY), place_of(to.file)
     if not summary or to.format != "markdown" or place is None or place != place_of(summary):
-        write_file(to.file, render(report, to.format))
+        how = {"detail": detail} if to.format == "table" else {}
+        write_file(to.file, render(report, to.format, **how))
         return
     from normcheck.reports.markdown import LIMIT
 

@@ -16,6 +16,7 @@ from normcheck.report import Comparison, Report
 from normcheck.reports.outcome import Outcome, outcomes, troubles
 from normcheck.reports.paragraphs import paragraph
 from normcheck.reports.since import sentence
+from normcheck.reports.untested import untested
 
 _ELEMENTS = {Outcome.FAILED: "failure", Outcome.ERRORED: "error"}
 _COUNTED = {"failures": "failure", "errors": "error", "skipped": "skipped"}
@@ -33,6 +34,13 @@ def render(report: Report) -> str:
         for trouble in own:
             case = SubElement(suite, "testcase", classname="normcheck", name=one_line(trouble), time="0")
             SubElement(case, "failure", type=report.verdict.value, message=one_line(trouble))
+    if left_out := untested(report):
+        suite = _new_suite(root, "not tested", report)
+        for kind, members in left_out:
+            case = SubElement(
+                suite, "testcase", classname="normcheck.not_tested", name=one_line(kind), time="0"
+            )
+            SubElement(case, "skipped", type="not tested", message=one_line(members))
     for suite in root:
         _count(suite)
     for name in ("tests", "failures", "errors"):  # those that Jenkins' schema knows

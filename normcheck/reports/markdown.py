@@ -44,6 +44,8 @@ def _blocks(view: View) -> Iterator[str]:
     yield from map(_whole, more)
     yield f"<sub>{_line(view.head)}</sub>"
     yield from map(_paragraph, view.paragraphs)
+    if view.untested:
+        yield "\n".join(f"- not tested: {_said(kind)}: {_said(members)}" for kind, members in view.untested)
     if view.remarks:
         yield "\n".join(f"- {_whole(remark)}" for remark in view.remarks)
     for section in view.sections:
@@ -81,7 +83,9 @@ def _name(row: Row) -> str:
 def _figures(cell: Figures | None) -> str:
     if cell is None:
         return ""
-    figures = [cell.difference, cell.backward_error] if cell.backward_error else [cell.word]
+    figures = [cell.word]
+    if cell.backward_error:
+        figures = [cell.difference, cell.backward_error, cell.multiple]
     return _in_role(_said(" ".join(filter(None, (*figures, cell.mark)))), cell.role)
 
 

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+from xml.etree.ElementTree import fromstring
 
 import pytest
 import yaml
@@ -120,6 +121,21 @@ def test_every_input_is_used_and_described() -> None:
         assert f"inputs.{name} " in text
         assert about["description"]
     assert {"args", "extras", "requirements", "python-version", "working-directory"} == set(ACTION["inputs"])
+
+
+def test_the_workflow_that_init_writes_runs_as_it_is(repository: Path) -> None:
+    """Its step, on a suite of one backend."""
+    suite = "backends = ['mine=numpy:code/norm.py:layer_norm']\nmethods = ['layer']\nfixtures = ['nc']\n"
+    (repository / "normcheck.toml").write_text(f"[suites.ci]\n{suite}gradients = false\n")
+    command = Path(sys.executable).with_name("normcheck")
+    subprocess.run([command, "init"], cwd=repository, check=True, capture_output=True)
+    workflow = yaml.safe_load((repository / ".github/workflows/normcheck.yml").read_text())
+    (step,) = [each for each in workflow["jobs"]["normcheck"]["steps"] if each.get("name") == "Compare"]
+    done = run_step({**step, "working-directory": "."}, repository, command.parent)
+    assert 0 == done.returncode, done.stderr
+    assert "::notice title=normcheck%3A exit code 0" in done.stdout
+    assert (repository / "summary.md").read_text().startswith("## normcheck: ✓ pass")
+    assert "mine" == fromstring((repository / "normcheck.xml").read_text())[0].get("name")
 
 
 def blocks(language: str) -> list[str]:

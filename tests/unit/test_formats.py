@@ -65,7 +65,7 @@ each_run = pytest.mark.parametrize("run", RUNS.values(), ids=RUNS)
 
 
 def cases_of(found: Report) -> dict[str, list[type]]:
-    """By suite and case, the elements that JUnit has beside a pass."""
+    """By suite and case, the elements that JUnit has beside a pass; without what was not tested."""
     kinds = (Failure, Error, Skipped)
     return {
         f"{suite.name}: {case.name}": [
@@ -73,6 +73,7 @@ def cases_of(found: Report) -> dict[str, list[type]]:
         ]
         for suite in JUnitXml.fromstring(render(found, "junit").encode())
         for case in suite
+        if suite.name != "not tested"
     }
 
 
@@ -152,10 +153,16 @@ def test_junit_has_a_case_for_what_is_of_no_comparison() -> None:
 
 
 def test_junit_counts_and_times_what_it_has() -> None:
-    """A call gives all outputs of its case; its time counts once."""
+    """A call gives all outputs of its case; its time counts once. What was not tested is there, and skipped."""
     root = fromstring(render(report(PASSED, replace(PASSED, output=Output.GRAD_X), FAILED), "junit"))
-    assert ("3", "1", "0", "0.020") == tuple(root.get(k) for k in ("tests", "failures", "errors", "time"))
-    suite = root[0]
+    assert ("7", "1", "0", "0.020") == tuple(root.get(k) for k in ("tests", "failures", "errors", "time"))
+    suite, _, left_out = root
+    assert ("not tested", "4", "4") == tuple(left_out.get(k) for k in ("name", "tests", "skipped"))
+    assert ["dtypes", "fixtures", "outputs", "laws"] == [
+        case.get("name") for case in left_out.iter("testcase")
+    ]
+    (skipped, *_) = left_out.iter("skipped")
+    assert "float64" in str(skipped.get("message"))
     assert ("numpy", "2", "0.010") == (suite.get("name"), suite.get("tests"), suite.get("time"))
     assert "normcheck.numpy.group" == suite.findall("testcase")[0].get("classname")
 
