@@ -44,10 +44,12 @@ def _blocks(view: View) -> Iterator[str]:
     yield from map(_whole, more)
     yield f"<sub>{_line(view.head)}</sub>"
     yield from map(_paragraph, view.paragraphs)
+    remarks = [_whole(remark) for remark in view.remarks]
     if view.untested:
-        yield "\n".join(f"- not tested: {_said(kind)}: {_said(members)}" for kind, members in view.untested)
-    if view.remarks:
-        yield "\n".join(f"- {_whole(remark)}" for remark in view.remarks)
+        left_out = "; ".join(f"{kind}: {members}" for kind, members in view.untested)
+        remarks.append(f"not tested: {_said(left_out)}")
+    if remarks:
+        yield "\n".join(f"- {remark}" for remark in remarks)
     for section in view.sections:
         yield _section(section)
 

@@ -277,6 +277,7 @@ def test_markdown_begins_with_the_answer_and_folds_what_passes() -> None:
     assert "<details><summary>max |Δ|" in good
     assert "<details open><summary>" in bad
     assert "```sh\nnormcheck compare --method group" in bad
+    assert "- not tested: dtypes: float64, float16, bfloat16; fixtures: " in good
     assert "| f groups=0,1\\|2 | 1.0e-07 0.50 ✓ | <b>nan inf ✗</b> | 18.0 |" in bad
 
 
