@@ -62,7 +62,7 @@ def _check_distinct(files: Iterable[str]) -> None:
     for file in files:
         place = place_of(file)
         if place is not None and place in seen:
-            raise UsageError(f"two outputs go to one file, {file}: give each a file of its own")
+            raise UsageError(f"two outputs go to one file, {file}: give each its own file")
         seen[place] = file
 
 

@@ -88,7 +88,7 @@ def _new_suite(root: Element, name: str, report: Report) -> Element:
 
 
 def _told(case: Element, result: Comparison, outcome: Outcome, change: Change | None, report: Report) -> None:
-    """What is to be said of a comparison that is no plain pass."""
+    """What a comparison that is no plain pass says."""
     if outcome is Outcome.KNOWN and result.known is not None:
         link = f" ({result.known.link})" if result.known.link else ""
         SubElement(case, "skipped", type="known", message=one_line(f"known: {result.known.reason}{link}"))
@@ -119,5 +119,5 @@ def _count(suite: Element) -> None:
 
 
 def _total(seconds: Iterable[str]) -> str:
-    """To the millisecond: Jenkins' schema has no more digits for a suite."""
+    """To the millisecond: Jenkins' schema allows a suite three digits."""
     return f"{sum(map(float, seconds)):.3f}"

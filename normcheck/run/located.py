@@ -24,7 +24,7 @@ def places(specs: Iterable[BackendSpec]) -> dict[str, Place]:
     """The places of the targets among ``specs``, by the backend's name; without those that are not found."""
     found: dict[str, Place] = {}
     for spec in specs:
-        with contextlib.suppress(OSError, RecursionError, TypeError, ValueError):  # it is a help, no more
+        with contextlib.suppress(OSError, RecursionError, TypeError, ValueError):  # it only helps
             if (place := _place(spec)) is not None and _LIBRARIES.isdisjoint(place.file.split(os.sep)):
                 found[spec.name] = place
     return found
