@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from normcheck.case import Case, Method, Output
+from normcheck.change import Since
 from normcheck.data import ABSENT_BY_DEFAULT
 from normcheck.errors import ExitCode
 from normcheck.verdict import SEVERITY, Excuse, Verdict
@@ -156,6 +157,14 @@ class Pair:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """Where a backend's own code is: a file, and the line that defines it where that is known."""
+
+    file: str
+    line: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Environment:
     """The machine and the frameworks of a run; ``backends`` has the facts that each backend states, by its name.
 
@@ -187,6 +196,10 @@ class Report:
     suite: str | None = field(default=None, metadata=ABSENT_BY_DEFAULT)  # of the configuration, that was run
     ledger: str | None = field(default=None, metadata=ABSENT_BY_DEFAULT)  # the file of known deviations
     stale: tuple[str, ...] = field(default=(), metadata=ABSENT_BY_DEFAULT)  # what is wrong with the ledger
+    sources: Mapping[str, Place] = field(
+        default_factory=dict, metadata=ABSENT_BY_DEFAULT
+    )  # of users' own code
+    baseline: Since | None = field(default=None, metadata=ABSENT_BY_DEFAULT)  # what has changed since
 
     def by_oracle(self) -> tuple[Comparison, ...]:
         """The comparisons with the oracle: all but those that a law judged."""
@@ -219,7 +232,7 @@ class Report:
         return frozenset(key for key, any_decided in decided.items() if not any_decided)
 
     def failures(self) -> tuple[Comparison, ...]:
-        """The comparisons that keep the run from passing."""
+        """The comparisons that keep the run from passing, whatever the baseline says."""
         undecided, uncovered = self.undecided(), self.uncovered()
         return tuple(
             result
@@ -246,22 +259,27 @@ class Report:
     @property
     def verdict(self) -> Verdict:
         """The worst verdict of the run that is not known; unsupported where a backend could compute no case of a
-        method, fail where an entry of the ledger is stale. What is inconclusive in one case counts only where no other
-        case decides it.
+        method, fail where an entry of the ledger is stale or a backward error has grown since the baseline, error where
+        nothing was compared with that. What is inconclusive in one case counts only where no other case decides it.
         """
         counts = self.unexpected()
         if not self.undecided():
             del counts[Verdict.INCONCLUSIVE]
-        if self.stale:
+        if self.stale or self._worse():
             return Verdict.FAIL
         if self.exit_code is ExitCode.OK and self._any_known() and set(counts) <= {Verdict.UNSUPPORTED}:
             return Verdict.PASS
         if not counts and self.results:  # all of it is known, and none of it was compared
             counts = Counter(self.counts())
+        if self.baseline is not None and not self.baseline.compared:
+            counts[Verdict.ERROR] += 1
         if counts[Verdict.UNSUPPORTED] and self.exit_code in {ExitCode.BACKEND, ExitCode.NOTHING_COMPARED}:
             failed = (v for v in SEVERITY[: SEVERITY.index(Verdict.LOOSE)] if counts[v])
             return next(failed, Verdict.UNSUPPORTED)
         return next((verdict for verdict in SEVERITY if counts[verdict]), Verdict.ERROR)
+
+    def _worse(self) -> bool:
+        return self.baseline is not None and bool(self.baseline.failures)
 
     def uncovered(self) -> tuple[tuple[str, Method], ...]:
         """Each backend and method of which not one output was compared, in the order of the results.
@@ -279,13 +297,16 @@ class Report:
     def exit_code(self) -> ExitCode:
         """The exit code that follows: a mismatch outweighs a backend that gave no answer."""
         counts = self.unexpected()
-        if counts[Verdict.FAIL] or self.undecided() or self.stale:
+        if counts[Verdict.FAIL] or self.undecided() or self.stale or self._worse():
             return ExitCode.MISMATCH
         if any(counts[v] for v in (Verdict.CRASH, Verdict.TIMEOUT, Verdict.ERROR, Verdict.UNAVAILABLE)):
             return ExitCode.BACKEND
         if not any(r.verdict.compared for r in self.by_oracle() if r.backend != EXPECTED):
             return ExitCode.NOTHING_COMPARED
-        return ExitCode.BACKEND if self.uncovered() else ExitCode.OK
+        if self.uncovered():
+            return ExitCode.BACKEND
+        no_baseline = self.baseline is not None and not self.baseline.compared
+        return ExitCode.NOTHING_COMPARED if no_baseline else ExitCode.OK
 
 
 _FAILING = {Verdict.FAIL, Verdict.ERROR, Verdict.CRASH, Verdict.TIMEOUT, Verdict.UNAVAILABLE}

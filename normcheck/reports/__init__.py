@@ -9,7 +9,13 @@ from normcheck.errors import UnknownNameError
 from normcheck.report import Report
 
 # The module of each format; it has render(report) -> str.
-FORMATS = {"table": "normcheck.reports.table", "json": "normcheck.reports.json"}
+FORMATS = {
+    "table": "normcheck.reports.table",
+    "json": "normcheck.reports.json",
+    "markdown": "normcheck.reports.markdown",
+    "junit": "normcheck.reports.junit",
+    "github": "normcheck.reports.github",
+}
 
 
 def render(report: Report, name: str, **options: Any) -> str:

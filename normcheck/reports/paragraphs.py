@@ -23,7 +23,7 @@ def paragraphs(report: Report) -> Iterator[Paragraph]:
     """
     for found in _occasions(report).values():
         for result in found[:PARAGRAPHS]:
-            yield _paragraph(result, report)
+            yield paragraph(result, report)
 
 
 def remarks(report: Report) -> Iterator[Line]:
@@ -51,20 +51,22 @@ def _occasions(report: Report) -> dict[str, list[Comparison]]:
         for result in report.results
         if result.known is None and result.verdict not in QUIET and id(result) not in elsewhere
     ]
-    first = {_occasion(result): result for result in reversed(unexpected)}
+    first = {occasion(result): result for result in reversed(unexpected)}
     found: dict[str, list[Comparison]] = {}
     for result in reversed(first.values()):
         found.setdefault(result.backend, []).append(result)
     return found
 
 
-def _occasion(result: Comparison) -> tuple[str, str, str | None]:
+def occasion(result: Comparison) -> tuple[str, str, str | None]:
+    """What has one paragraph: an output, or a call that gave none at all."""
     output = result.output if result.verdict.compared or result.seconds is not None else None
     return result.backend, result.case_id, output
 
 
-def _paragraph(result: Comparison, report: Report) -> Paragraph:
-    where = [result.backend, result.case_id, *([result.output.value] if _occasion(result)[2] else [])]
+def paragraph(result: Comparison, report: Report) -> Paragraph:
+    """The facts about one result."""
+    where = [result.backend, result.case_id, *([result.output.value] if occasion(result)[2] else [])]
     head = (
         Span(f"{MARKS[result.verdict]} {result.verdict.value.upper()}  ", ROLES[result.verdict]),
         Span(" · ".join(where), Role.TITLE),

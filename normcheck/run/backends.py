@@ -156,6 +156,12 @@ def _existing(path: str, text: str) -> str:
     return path
 
 
+def host_in(argument: str) -> str:
+    """The host that an argument of ``--backend`` names; empty for a recording, and where that cannot be told."""
+    parts = _ARGUMENT.fullmatch(argument)
+    return parts["host"] if parts is not None and parts["host"] != FILE else ""
+
+
 def check_alias(alias: str, text: str) -> None:
     """UsageError unless ``alias`` can name a backend."""
     taken: Iterable[str] = (*BUILTIN, FILE, EXPECTED)

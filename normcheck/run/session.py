@@ -154,6 +154,7 @@ class _Session:
         What to run is known when users' layers have said what they are.
         """
         try:
+            from normcheck.run.located import places
             from normcheck.run.tasks import TaskList  # imports all that is needed, while the workers start
 
             self._connect(processes)
@@ -184,6 +185,7 @@ class _Session:
             arguments={spec.name: spec.argument for spec in self.specs if spec.function is None},
             fixtures={each.fixture.name: each.fixture.argument for each in planned.cases},
             as_stored=planned.as_stored,
+            sources=places(self.specs),
             max_backward_error=self.options.max_backward_error,
             repeat=self.options.repeat,
         )
