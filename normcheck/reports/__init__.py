@@ -9,7 +9,19 @@ from normcheck.errors import UnknownNameError
 from normcheck.report import Report
 
 # The module of each format; it has render(report) -> str.
-FORMATS = {"table": "normcheck.reports.table", "json": "normcheck.reports.json"}
+FORMATS = {
+    "table": "normcheck.reports.table",
+    "json": "normcheck.reports.json",
+    "html": "normcheck.reports.html",
+}
+
+
+def check(name: str) -> None:
+    """Raise MissingExtraError where the format ``name`` needs what is not installed: before a run, not after it."""
+    if name == "html":
+        from normcheck.page import require
+
+        require("the format html", "vl_convert")
 
 
 def render(report: Report, name: str, **options: Any) -> str:

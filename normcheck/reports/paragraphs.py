@@ -21,9 +21,13 @@ def paragraphs(report: Report) -> Iterator[Paragraph]:
 
     A case without any result gets one, not one for each output.
     """
+    return (paragraph(result, report) for result in described(report))
+
+
+def described(report: Report) -> Iterator[Comparison]:
+    """The result of each paragraph."""
     for found in _occasions(report).values():
-        for result in found[:PARAGRAPHS]:
-            yield _paragraph(result, report)
+        yield from found[:PARAGRAPHS]
 
 
 def remarks(report: Report) -> Iterator[Line]:
@@ -63,7 +67,8 @@ def _occasion(result: Comparison) -> tuple[str, str, str | None]:
     return result.backend, result.case_id, output
 
 
-def _paragraph(result: Comparison, report: Report) -> Paragraph:
+def paragraph(result: Comparison, report: Report) -> Paragraph:
+    """The facts about one result."""
     where = [result.backend, result.case_id, *([result.output.value] if _occasion(result)[2] else [])]
     head = (
         Span(f"{MARKS[result.verdict]} {result.verdict.value.upper()}  ", ROLES[result.verdict]),

@@ -184,6 +184,7 @@ class _Session:
             arguments={spec.name: spec.argument for spec in self.specs if spec.function is None},
             fixtures={each.fixture.name: each.fixture.argument for each in planned.cases},
             as_stored=planned.as_stored,
+            offsets=tasks.offsets(),
             max_backward_error=self.options.max_backward_error,
             repeat=self.options.repeat,
         )
