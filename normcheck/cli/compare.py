@@ -14,7 +14,7 @@ from normcheck.cli.output import OutputError, check_file, console, is_stream, sa
 from normcheck.errors import ExitCode, NormcheckError
 from normcheck.printable import printable
 from normcheck.report import Report
-from normcheck.reports import FORMATS, render
+from normcheck.reports import FORMATS, check, render
 from normcheck.reports.text import plural
 
 
@@ -84,6 +84,7 @@ def command(**options: Any) -> int:
             check_file(file)
     if known is not None:
         _held(known)  # what cannot be understood is refused before the run
+    check(format_name)
     report = _compare(**options)
     delivered = _delivered(report, format_name, output)
     if known is not None:

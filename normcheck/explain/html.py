@@ -15,6 +15,7 @@ from normcheck.explain.sets import Explanation, letters
 from normcheck.explain.show import code, formula_words, headline, in_words
 from normcheck.methods import definition
 from normcheck.page import page, resource
+from normcheck.parameters import format_groups
 
 PACKAGE = "normcheck.explain"
 SAMPLES, CHANNELS, SLICES, POSITIONS = 2, 8, 1, 4  # that are shown, along each axis
@@ -113,6 +114,14 @@ def _grid(explanation: Explanation, shown: tuple[int, ...]) -> dict[str, Any]:
     }
 
 
+def _groups(explanation: Explanation) -> str:
+    """The number of groups, and which they are where they are given one by one."""
+    params = explanation.case.params
+    count = params.num_groups or len(params.groups or ())
+    words = "1 group" if count == 1 else f"{count} groups"
+    return words if params.groups is None else f"{words}: {format_groups(params.groups)}"
+
+
 def _stop(explanation: Explanation, shown: tuple[int, ...]) -> dict[str, Any]:
     """Which set each element that is shown has, what these sets are, and the method in words."""
     _, sets = _cut(explanation, shown)
@@ -120,7 +129,7 @@ def _stop(explanation: Explanation, shown: tuple[int, ...]) -> dict[str, Any]:
     turn = turns(sets)
     place = {number: where for where, number in enumerate(order)}
     return {
-        "label": ", ".join(explanation.case.options) or f"{explanation.case.method} norm",
+        "label": _groups(explanation),
         "headline": headline(explanation).plain,
         "words": in_words(explanation).plain,
         "cells": [place[number] for number in sets.ravel().tolist()],

@@ -30,8 +30,8 @@ def heat_map(result: Comparison) -> dict[str, Any]:
     evidence, allowed = result.judgement.evidence, result.allowed
     assert evidence is not None  # noqa: S101 (asked for where there is some)
     assert allowed is not None  # noqa: S101
-    channel = result.case.params.channel_axis % len(result.case.shape) if evidence.sets else 0
-    places = _Layout(evidence.shape, channel)
+    channel = result.case.params.channel_axis % len(result.case.shape) if evidence.sets else None
+    places = Layout(evidence.shape, channel)
     cells = [
         {
             "c": column,
@@ -143,15 +143,16 @@ def worst_rows(result: Comparison) -> list[dict[str, Any]]:
     ]
 
 
-class _Layout:
+class Layout:
     """Where the elements of a block are in the picture: a panel for each sample and channel, of what is left.
 
-    With fewer than four axes a panel is a sample. Long lines go on in the next one.
+    With three axes a panel is a sample, with fewer there is one. Long lines go on in the next one. ``channel`` is the
+    axis of the channels, None for an array without.
     """
 
-    def __init__(self, shape: Index, channel: int) -> None:
-        self._shape, self._channel = shape, channel
-        self._outer = {4: 2, 3: 1, 2: 0, 1: 0}.get(len(shape), 2)
+    def __init__(self, shape: Index, channel: int | None) -> None:
+        self._shape = shape
+        self._outer = 0 if channel is None else {3: 1, 2: 0}.get(len(shape), 2)
         order = self._order = _channel_second(len(shape), channel)
         moved = [shape[axis] for axis in order]
         inner = moved[self._outer :]
@@ -199,9 +200,9 @@ class _Layout:
 GAP = 2  # rows between panels, for their labels
 
 
-def _channel_second(ndim: int, channel: int) -> tuple[int, ...]:
-    rest = [axis for axis in range(ndim) if axis != channel]
-    return tuple(rest) if ndim == 1 else (rest[0], channel, *rest[1:])
+def _channel_second(ndim: int, channel: int | None) -> tuple[int, ...]:
+    first, *rest = (axis for axis in range(ndim) if axis != channel)
+    return (first, *rest) if channel is None else (first, channel, *rest)
 
 
 def _strides(sizes: list[int]) -> list[int]:

@@ -170,6 +170,7 @@
 
   heads.forEach((head) => head.querySelector("button")?.addEventListener("click", () => sort(head)));
   form.addEventListener("input", filter);
+  form.addEventListener("change", filter);
   form.addEventListener("reset", () => setTimeout(filter));
   form.addEventListener("submit", (event) => event.preventDefault());
   filter();
