@@ -29,7 +29,7 @@ COLUMNS = (  # name, head, numeric
     ("dtype", "dtype", False),
     ("backend", "backend", False),
     ("output", "output", False),
-    ("beta", "backward error β", True),
+    ("beta", "error β", True),
     ("share", "β / allowed", True),
     ("difference", "max |Δ|", True),
     ("ulp", "ulp", True),
@@ -102,7 +102,7 @@ def _failures(report: Report) -> Iterator[dict[str, Any]]:
 def _row(result: Comparison, report: Report) -> dict[str, Any]:
     """A row of the table of all results: what is shown, what it is sorted and what it is filtered by."""
     case, word = result.case, result.verdict.value if result.known is None else "known"
-    share = ratio(result) if result.backward_error is not None else None
+    share = ratio(result) if result.backward_error is not None and result.allowed else None
     output = f"law {result.law} of {result.output}" if result.law else result.output.value
     shown = {
         "verdict": f"{mark(result)} {word}",

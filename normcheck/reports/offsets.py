@@ -43,10 +43,11 @@ def offsets(report: Report) -> Offsets:
         and result.backward_error is not None
     ]
     charts, words = [], []
+    everyone = list(dict.fromkeys(result.backend for result in results))
     for method in dict.fromkeys(result.case.method for result in results):
         own = [result for result in results if result.case.method is method]
         if _spans_a_decade([report.offsets[result.case.id] for result in own]):
-            charts.append(_chart(method, own, report))
+            charts.append(_chart(method, own, report, everyone))
             words.append((f"{method} norm", list(_words(own, report))))
     if charts:
         return Offsets(charts=charts, words=words, missing="")
@@ -77,7 +78,11 @@ def _spans_a_decade(values: Sequence[float]) -> bool:
     return bool(known) and max(known) >= DECADE * min(known)
 
 
-def _chart(method: Method, results: Sequence[Comparison], report: Report) -> dict[str, Any]:
+def _chart(
+    method: Method, results: Sequence[Comparison], report: Report, everyone: Sequence[str]
+) -> dict[str, Any]:
+    """A chart; a backend has the same colour, its turn, in all of them."""
+    names = list(dict.fromkeys(result.backend for result in results))
     found = [report.offsets[result.case.id] for result in results]
     right = 10.0 ** math.ceil(math.log10(max(*found, DECADE)))
     limits = [result.allowed for result in results if result.allowed]
@@ -101,7 +106,8 @@ def _chart(method: Method, results: Sequence[Comparison], report: Report) -> dic
         "limits": [min(limits, default=None), max(limits, default=None)],
         "offset": [LEAST_OFFSET, right],
         "beta": [LEAST_BETA, top],
-        "backends": list(dict.fromkeys(result.backend for result in results)),
+        "backends": names,
+        "turns": [everyone.index(name) for name in names],
     }
 
 

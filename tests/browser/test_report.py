@@ -113,7 +113,7 @@ def test_a_request_or_another_script_is_forbidden_and_seen(shown: Driver) -> Non
 
 
 def test_a_head_sorts_by_figures_and_says_so(shown: Driver) -> None:
-    column = column_of(shown, "backward error")
+    column = column_of(shown, "error β")
     head = shown.find_elements(By.CSS_SELECTOR, ".results thead th")[column]
     for order in ("descending", "ascending"):
         head.find_element(By.TAG_NAME, "button").click()

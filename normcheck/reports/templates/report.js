@@ -31,12 +31,13 @@
 
   function heat(figure, place) {
     const spec = copy(data.specs.heat), failure = data.failures[place];
-    const [rect] = spec.layer, width = figure.clientWidth;
+    const [rect, labels] = spec.layer, width = figure.clientWidth;
     const cell = Math.min(22, width / failure.columns);
     spec.datasets = { cells: failure.cells, labels: failure.labels };
     spec.width = Math.floor(cell * failure.columns);
     spec.height = Math.ceil(cell * failure.rows) + 14;
     const above = 14 / cell; // room for the first line of labels
+    labels.mark.fontSize = Math.max(6, Math.min(10, 2 * cell - 4));
     rect.encoding.x.scale.domain = [0, failure.columns];
     rect.encoding.y.scale.domain = [failure.rows, -above];
     rect.encoding.color.scale.range = [0, 1, 2, 3, 4, 5, 6, 7].map((level) => variable(`--heat-${level}`));
@@ -55,9 +56,15 @@
     return spec;
   }
 
+  function decades([least, most]) {
+    const powers = [];
+    for (let power = Math.round(Math.log10(least)); power <= Math.round(Math.log10(most)); power += 1) powers.push(10 ** power);
+    return powers;
+  }
+
   function offset(figure, place) {
     const spec = copy(data.specs.offset), chart = data.offsets[place];
-    const [limits, guides, ends, along, points] = spec.layer, [left, right] = chart.offset, top = chart.beta[1];
+    const [limits, guides, ends, along, level, points] = spec.layer, [left, right] = chart.offset, top = chart.beta[1];
     const end = Math.min(right, top);
     spec.datasets = {
       points: chart.points,
@@ -66,23 +73,23 @@
         { name: "slope 1: one pass", offset: 1, beta: 1 }, { name: "slope 1: one pass", offset: end, beta: end },
         { name: "slope 0: honest", offset: left, beta: 1 }, { name: "slope 0: honest", offset: right, beta: 1 },
       ],
-      ends: [
-        { name: "slope 0: honest", offset: left, beta: 1 },
-        ...(chart.limits[0] === null ? [] : [{ name: "allowed", offset: left, beta: chart.limits[1] }]),
-      ],
+      ends: chart.limits[0] === null ? [] : [{ name: "allowed", offset: left, beta: chart.limits[1] }],
+      level: [{ name: "slope 0: honest", offset: right, beta: 1 }],
     };
     const half = Math.sqrt(end);
     spec.datasets.slope = [{ name: "slope 1: one pass", offset: half, beta: half }];
+    spec.encoding.x.axis.values = decades(chart.offset);
+    spec.encoding.y.axis.values = decades(chart.beta);
     spec.encoding.x.scale.domain = chart.offset;
     spec.encoding.y.scale.domain = chart.beta;
     limits.mark.color = variable("--bad");
     limits.mark.opacity = 0.3;
-    guides.mark.color = ends.mark.color = along.mark.color = variable("--quiet");
+    guides.mark.color = ends.mark.color = along.mark.color = level.mark.color = variable("--quiet");
     points.encoding.color.scale.domain = points.encoding.shape.scale.domain = chart.backends;
     const colours = dark.matches
       ? ["#8ab4f8", "#f2b866", "#7bd09a", "#ff8f86", "#c9a3f5", "#6fd3d8", "#e8e9ec", "#d8a38a"]
       : ["#1f5fbf", "#c26a00", "#17703a", "#b3261e", "#7440b5", "#0b7a80", "#1c1d21", "#8a5a44"];
-    points.encoding.color.scale.range = chart.backends.map((_, place) => colours[place % colours.length]);
+    points.encoding.color.scale.range = chart.turns.map((turn) => colours[turn % colours.length]);
     return spec;
   }
 
@@ -127,6 +134,7 @@
   const table = document.querySelector("table.results"), form = document.querySelector(".filters");
   const body = table.tBodies[0], rows = [...body.rows], count = document.getElementById("count");
   const heads = [...table.tHead.rows[0].cells];
+  let sorted = "";
 
   function filter() {
     const wanted = [...form.querySelectorAll("select")].filter((select) => select.value);
@@ -139,7 +147,7 @@
       row.hidden = !fits;
       shown += fits;
     }
-    count.textContent = shown === rows.length ? `All ${shown} results` : `${shown} of ${rows.length} results`;
+    count.textContent = (shown === rows.length ? `All ${shown} results` : `${shown} of ${rows.length} results`) + sorted;
     document.getElementById("none").hidden = shown > 0;
   }
 
@@ -165,7 +173,8 @@
       return sign * String(a).localeCompare(String(b), undefined, { numeric: true });
     });
     body.append(...keyed.map(([, row]) => row));
-    count.textContent = `Sorted by ${head.textContent.trim()}, ${order}`;
+    sorted = `, sorted by ${head.textContent.trim()}, ${order}`;
+    filter();
   }
 
   heads.forEach((head) => head.querySelector("button")?.addEventListener("click", () => sort(head)));
