@@ -146,25 +146,25 @@ def worst_rows(result: Comparison) -> list[dict[str, Any]]:
 class Layout:
     """Where the elements of a block are in the picture: a panel for each sample and channel, of what is left.
 
-    With three axes a panel is a sample, with fewer there is one. Long lines go on in the next one. ``channel`` is the
-    axis of the channels, None for an array without.
+    With three axes a panel is a sample, with two there is one panel if its lines are short. Long lines go on in the
+    next one. ``channel`` is the axis of the channels, None for an array without.
     """
 
     def __init__(self, shape: Index, channel: int | None) -> None:
         self._shape = shape
-        self._outer = 0 if channel is None else {3: 1, 2: 0}.get(len(shape), 2)
         order = self._order = _channel_second(len(shape), channel)
         moved = [shape[axis] for axis in order]
+        self._outer = 0 if channel is None else {3: 1, 2: int(moved[-1] > WRAP)}.get(len(shape), 2)
         inner = moved[self._outer :]
         self._length = inner[-1] if inner else 1
         self._lines = -(-self._length // WRAP)
         self._width = min(self._length, WRAP)
         self._height = math.prod(inner[:-1]) * self._lines
         self._panels = moved[: self._outer]
-        channels = self._panels[1] if len(self._panels) == 2 else 1
-        self._abreast = max(1, min(channels, (ACROSS + 1) // (self._width + 1)))
-        self._stacked = -(-channels // self._abreast)
-        samples = self._panels[0] if self._panels else 1
+        last = self._panels[-1] if self._panels else 1
+        self._abreast = max(1, min(last, (ACROSS + 1) // (self._width + 1)))
+        self._stacked = -(-last // self._abreast)
+        samples = math.prod(self._panels[:-1])
         self.columns = self._abreast * (self._width + 1) - 1
         self.rows = samples * self._stacked * (self._height + GAP) - GAP if self._outer else self._height
 
@@ -192,9 +192,9 @@ class Layout:
     def _corner(self, panel: list[int]) -> tuple[int, int]:
         if not panel:
             return 0, 0
-        channel = panel[1] if len(panel) == 2 else 0
-        line = panel[0] * self._stacked + channel // self._abreast
-        return channel % self._abreast * (self._width + 1), line * (self._height + GAP)
+        *samples, last = panel
+        line = sum(samples) * self._stacked + last // self._abreast
+        return last % self._abreast * (self._width + 1), line * (self._height + GAP)
 
 
 GAP = 2  # rows between panels, for their labels
