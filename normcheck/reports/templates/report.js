@@ -32,7 +32,7 @@
   function heat(figure, place) {
     const spec = copy(data.specs.heat), failure = data.failures[place];
     const [rect, labels] = spec.layer, width = figure.clientWidth;
-    const cell = Math.min(22, width / failure.columns);
+    const cell = Math.min(22, width / failure.columns, Math.max(6, 420 / failure.rows));
     spec.datasets = { cells: failure.cells, labels: failure.labels };
     spec.width = Math.floor(cell * failure.columns);
     spec.height = Math.ceil(cell * failure.rows) + 14;
