@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from normcheck.case import Method, Mode
+from normcheck.config import read
 from normcheck.conventions.catalogue import Convention, parse, spelled
 from normcheck.dtype import DType
 from normcheck.errors import UnknownNameError
-from normcheck.ledger.read import NO_LEDGER, read
+from normcheck.ledger.read import NO_LEDGER, ledger_of
 from normcheck.options import DEFAULT_TIMEOUT, Options
 from normcheck.parameters import row_of
 from normcheck.plan import Selection
@@ -92,7 +93,7 @@ def compare(
         repeat=repeat,
         seed=seed,
     )
-    known = NO_LEDGER if config is None else read(Path(config))
+    known = NO_LEDGER if config is None else ledger_of(read(Path(config)))
     return run(selection, _specs(backends), options, known=known)
 
 

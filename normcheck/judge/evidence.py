@@ -152,16 +152,19 @@ class _Gathered:
 
     def _beta(self, some: Elements) -> Array:
         """The backward error of each element; counts distances in ulp on the way."""
-        scale = self._candidate.scale
+        scale, bound = self._candidate.scale, self._candidate.bound
+        measure = Measure(scale, bound.allowed, bound.loose)
         expected = some.value.astype(numpy_dtype(scale.dtype))
         unsaid = undecided(some.value, some.cond)
         finite = np.isfinite(some.actual) & np.isfinite(some.value) & ~unsaid
-        settled = Measure(scale, self._candidate.bound.allowed).settled(some, expected, finite | unsaid)
+        overflown = measure.overflown(some) & ~unsaid
+        settled = measure.settled(some, expected, finite | overflown | unsaid)
         if not scale.half_unit:
             apart = ulp_distance(some.actual.astype(expected.dtype, copy=False)[finite], expected[finite])
             self._ulp += np.bincount(np.frexp(apart.astype(np.float64))[1], minlength=WORDS)
-        beta = scale.beta(some.difference(), some.value, some.cond, some.cond2, some.forgiven)
-        beta[~finite] = 0.0
+        difference = np.where(overflown, scale.short_of_infinity(some.value), some.difference())
+        beta = scale.beta(difference, some.value, some.cond, some.cond2, some.forgiven)
+        beta[~(finite | overflown)] = 0.0
         beta[unsaid] = math.nan
         beta[~settled] = math.inf
         return beta

@@ -18,7 +18,7 @@ from normcheck.reports.heat import CLASSES, heat_map, histogram, worst_rows
 from normcheck.reports.offsets import offsets
 from normcheck.reports.paragraphs import described, paragraph
 from normcheck.reports.text import number, plural, roundoffs
-from normcheck.reports.view import Role
+from normcheck.reports.view import Detail, Role
 from normcheck.verdict import SEVERITY
 
 PACKAGE = "normcheck.reports"
@@ -40,7 +40,7 @@ FILTERS = ("verdict", "method", "backend", "output", "dtype")
 def render(report: Report) -> str:
     """The report as an HTML page, ending with a newline."""
     require("the format html", "vl_convert")
-    view = compose(report)
+    view = compose(report, Detail.ALL)
     failures = list(_failures(report))
     pictures = offsets(report)
     drawn = any(failure["evidence"] for failure in failures) or bool(pictures.charts)
