@@ -53,7 +53,7 @@ def offsets(report: Report) -> Offsets:
         return Offsets(charts=charts, words=words, missing="")
     missing = (
         "This run has no two cases whose offsets, the ratio of mean to standard deviation, differ by a factor of 10: "
-        "how the error grows with the offset cannot be shown. The fixtures of --fixture core do."
+        "how the error grows with the offset cannot be shown. Those of --fixture core differ so."
     )
     return Offsets(charts=[], words=[], missing=missing)
 
