@@ -75,6 +75,10 @@ class RecordingError(NormcheckError):
     """A recording that cannot be read, was changed, or is of other inputs."""
 
 
+class MissingExtraError(NormcheckError):
+    """Something that needs a package which is not installed; the message says how to install it."""
+
+
 class UnusableBackendError(NormcheckError):
     """A backend that was asked for alone and cannot be used here."""
 

@@ -11,6 +11,7 @@ from normcheck.case import Case, Method, Output
 from normcheck.change import Since
 from normcheck.data import ABSENT_BY_DEFAULT
 from normcheck.errors import ExitCode
+from normcheck.evidence import Evidence
 from normcheck.verdict import SEVERITY, Excuse, Verdict
 
 EXPECTED = "expected"  # the name under which a fixture's own expected values are compared
@@ -55,7 +56,8 @@ class Judgement:
     ulp of the array's dtype, ``backward_error`` and ``allowed`` in unit roundoffs of the inputs. ``mismatched``
     of ``total`` elements have a backward error of more than is allowed. ``decided`` counts the elements for which
     the case can tell a right result from a wrong one; None: all that are finite. LOOSE has an ``excuse``; where that is
-    the order of summation, ``growth`` says what was found when the same code was asked for other sums.
+    the order of summation, ``growth`` says what was found when the same code was asked for other sums. The first
+    results of a backend that FAIL have ``evidence``: their errors, element by element.
     """
 
     verdict: Verdict
@@ -71,6 +73,7 @@ class Judgement:
     decided: int | None = None
     excuse: Excuse | None = field(default=None, metadata=ABSENT_BY_DEFAULT)
     growth: tuple[Growth, ...] = field(default=(), metadata=ABSENT_BY_DEFAULT)
+    evidence: Evidence | None = field(default=None, metadata=ABSENT_BY_DEFAULT)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -180,7 +183,10 @@ class Environment:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
-    """Everything that a run found; every format and the exit code are derived from it."""
+    """Everything that a run found; every format and the exit code are derived from it.
+
+    ``offsets`` has, where a case takes a mean away, the largest |mean|/√(variance + eps) of its statistic sets.
+    """
 
     normcheck_version: str
     environment: Environment
@@ -191,6 +197,9 @@ class Report:
     arguments: Mapping[str, str] = field(default_factory=dict)  # of --backend, by the backend's name
     fixtures: Mapping[str, str] = field(default_factory=dict)  # arguments of --fixture, by the fixture's name
     as_stored: tuple[str, ...] = field(default=(), metadata=ABSENT_BY_DEFAULT)  # files whose dtypes were kept
+    offsets: Mapping[str, float] = field(
+        default_factory=dict, metadata=ABSENT_BY_DEFAULT
+    )  # of x, by the case's id
     max_backward_error: float | None = None  # what replaced the derived bound
     repeat: int = field(default=1, metadata=ABSENT_BY_DEFAULT)  # calls of each case
     suite: str | None = field(default=None, metadata=ABSENT_BY_DEFAULT)  # of the configuration, that was run

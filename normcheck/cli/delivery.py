@@ -22,7 +22,7 @@ from normcheck.cli.output import (
 from normcheck.errors import UnknownNameError, UsageError
 from normcheck.printable import printable
 from normcheck.report import Report
-from normcheck.reports import FORMATS, render
+from normcheck.reports import FORMATS, check, render
 from normcheck.reports.view import Detail
 
 STDOUT = "-"
@@ -44,7 +44,7 @@ def destinations(
     """Where each report goes, that of ``--format`` first; ``others`` are files that the command writes too.
 
     UsageError where ``reports`` cannot be read or stand in each other's way, OutputError where a file plainly cannot
-    be written: both before the run.
+    be written, MissingExtraError where a format needs more than is installed: all before the run.
     """
     main = Destination(format=format_name, file=STDOUT if output is None else output)
     found = (main, *map(_parsed, reports))
@@ -53,6 +53,8 @@ def destinations(
     _check_distinct(files)
     for file in files:
         check_file(file)
+    for each in found:
+        check(each.format)
     return found
 
 

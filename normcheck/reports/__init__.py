@@ -15,7 +15,16 @@ FORMATS = {
     "markdown": "normcheck.reports.markdown",
     "junit": "normcheck.reports.junit",
     "github": "normcheck.reports.github",
+    "html": "normcheck.reports.html",
 }
+
+
+def check(name: str) -> None:
+    """Raise MissingExtraError where the format ``name`` needs what is not installed: before a run, not after it."""
+    if name == "html":
+        from normcheck.page import require
+
+        require("the format html", "vl_convert")
 
 
 def render(report: Report, name: str, **options: Any) -> str:

@@ -21,9 +21,13 @@ def paragraphs(report: Report) -> Iterator[Paragraph]:
 
     A case without any result gets one, not one for each output.
     """
+    return (paragraph(result, report) for result in described(report))
+
+
+def described(report: Report) -> Iterator[Comparison]:
+    """The result of each paragraph."""
     for found in _occasions(report).values():
-        for result in found[:PARAGRAPHS]:
-            yield paragraph(result, report)
+        yield from found[:PARAGRAPHS]
 
 
 def remarks(report: Report) -> Iterator[Line]:

@@ -186,6 +186,7 @@ class _Session:
             fixtures={each.fixture.name: each.fixture.argument for each in planned.cases},
             as_stored=planned.as_stored,
             sources=places(self.specs),
+            offsets=tasks.offsets(),
             max_backward_error=self.options.max_backward_error,
             repeat=self.options.repeat,
         )

@@ -92,6 +92,15 @@ def test_the_schema_is_in_the_wheel_and_fits_its_reports(installed: Path, tmp_pa
     jsonschema.Draft202012Validator(json.loads(shown.stdout)).validate(json.loads(done.stdout))
 
 
+@pytest.mark.parametrize("arguments", [["compare", "--format", "html"], ["explain", "--html"]], ids=" ".join)
+def test_pages_need_the_extra_and_say_so_before_anything_is_computed(
+    installed: Path, tmp_path: Path, arguments: list[str]
+) -> None:
+    done = run_installed(installed, *arguments, cwd=tmp_path)
+    assert (3, "") == (done.returncode, done.stdout)
+    assert "pip install 'normcheck[report]'" in done.stderr
+
+
 @pytest.mark.parametrize(
     "arguments", [["--version"], ["fixtures"], ["backends"], ["explain", "--method", "group"]], ids=" ".join
 )
@@ -107,4 +116,10 @@ def test_the_wheel_holds_the_package_and_its_fixtures_and_nothing_else(installed
     roots = {name.split("/")[0] for name in names}
     assert {"normcheck"} == {root for root in roots if not root.endswith(".dist-info")}
     assert "normcheck/_fixtures/documents.json" in names
+    templates = {
+        f"normcheck/{path.relative_to(CHECKOUT / 'normcheck').as_posix()}"
+        for path in (CHECKOUT / "normcheck").glob("*/templates/*")
+    }
+    assert len(templates) > 8
+    assert templates <= set(names)
     assert [] == [name for name in names if "test" in name or "__pycache__" in name]
