@@ -41,7 +41,7 @@ class Selection:
     """
 
     methods: Sequence[Method] = ()
-    fixtures: Sequence[str] = ()
+    fixtures: Sequence[str | Fixture] = ()
     dtypes: Sequence[DType] = ()
     modes: Sequence[Mode] = tuple(Mode)
     params: Mapping[str, Any] = field(default_factory=dict)

@@ -14,7 +14,8 @@ from rich.table import Table
 from rich.text import Text
 
 from normcheck.printable import printable
-from normcheck.report import Report
+from normcheck.report import Comparison, Report
+from normcheck.reports import paragraphs
 from normcheck.reports.compose import compose
 from normcheck.reports.terminal import new_table, plain, write
 from normcheck.reports.view import Figures, Line, Matrix, Pairs, Paragraph, Role, Row, Section
@@ -38,6 +39,21 @@ STYLES = {
 def render(report: Report) -> str:
     """The report as plain text: lines of any length, no colour, no trailing blanks."""
     return "".join(plain(block) for block in _blocks(report, PIPE_WIDTH))
+
+
+def failures(report: Report) -> str:
+    """What keeps a run from passing: its paragraphs, what is said below them, the summary first."""
+    view = compose(report)
+    blocks: list[RenderableType] = [Text("\n").join(map(_text, view.summary))]
+    for paragraph in view.paragraphs:
+        blocks += _paragraph(paragraph)
+    blocks += [_below(_text(remark)) for remark in view.remarks]
+    return "".join(plain(block) for block in blocks).rstrip()
+
+
+def comparison(result: Comparison) -> str:
+    """The paragraph on one result."""
+    return "".join(plain(block) for block in _paragraph(paragraphs.alone(result))).strip()
 
 
 def show(report: Report, console: Console) -> None:
@@ -146,7 +162,8 @@ def _paragraph(paragraph: Paragraph) -> Iterator[RenderableType]:
     if paragraph.printed:
         lines += ["it printed:", *(f"  {line}" for line in paragraph.printed)]
     command = _said("reproduce: ", Role.QUIET).append_text(_said(paragraph.command, Role.CODE))
-    yield Padding(Group(_said("\n".join(lines)), command), (0, 0, 0, GAP))
+    shown = [_said("\n".join(lines)), *([command] if paragraph.command else [])]
+    yield Padding(Group(*shown), (0, 0, 0, GAP))
 
 
 def _text(line: Line) -> Text:

@@ -182,7 +182,11 @@ class _Session:
             pairs=tasks.pairs(),
             notes=(*notes, *planned.notes, *tasks.notes()),
             arguments={spec.name: spec.argument for spec in self.specs if spec.function is None},
-            fixtures={each.fixture.name: each.fixture.argument for each in planned.cases},
+            fixtures={
+                each.fixture.name: each.fixture.argument
+                for each in planned.cases
+                if not each.fixture.in_memory
+            },
             as_stored=planned.as_stored,
             max_backward_error=self.options.max_backward_error,
             repeat=self.options.repeat,
