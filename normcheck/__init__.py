@@ -16,6 +16,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from normcheck import testing
     from normcheck._version import __version__
     from normcheck.api import compare, judge
     from normcheck.case import Case, Method, Mode, Output
@@ -42,6 +43,7 @@ __all__ = [
     "__version__",
     "compare",
     "judge",
+    "testing",
 ]
 
 _HOMES = {
@@ -56,6 +58,8 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> Any:
+    if name == "testing":
+        return importlib.import_module("normcheck.testing")
     for module, names in _HOMES.items():
         if name in names:
             return getattr(importlib.import_module(f"normcheck.{module}"), name)

@@ -37,7 +37,8 @@ class Selection:
     those in which a file has its arrays, float32 where it states none.
 
     ``params`` are parameters by name, as text or as data; what is not among them is the fixture's own, or the default.
-    A method that keeps no running statistics has the first of ``modes`` alone, which are the same to it.
+    A method that keeps no running statistics has the first of ``modes`` alone, which are the same to it. ``only`` are
+    the ids of the cases that are wanted of all these; empty: all.
     """
 
     methods: Sequence[Method] = ()
@@ -47,6 +48,7 @@ class Selection:
     params: Mapping[str, Any] = field(default_factory=dict)
     convention: Convention = PYTORCH
     gradients: bool = True
+    only: Collection[str] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,6 +109,7 @@ def plan(selection: Selection, layers: Sequence[Layer] = ()) -> Plan:
                 found.add(_cases(fixture, method, selection, layers))
     if not found.cases:
         raise _nothing(found, layers)
+    found.keep(selection.only)
     found.notes += _undecided(chosen, selection)
     files = dict.fromkeys(each.fixture.name for each in found.cases.values() if each.fixture.file)
     return Plan(
@@ -135,6 +138,17 @@ class _Found:
             self.cases.setdefault(planned.case.id, planned)
             if not planned.fixture.file and planned.case.convention != PYTORCH and _has_expected(planned):
                 self.notes.append(_not_compared(planned))
+
+    def keep(self, ids: Collection[str]) -> None:
+        """Keep the cases of these ids alone, all where there are none; NothingComparedError where that leaves none."""
+        others = [each for each in self.cases if ids and each not in ids]
+        if len(others) == len(self.cases):
+            raise NothingComparedError(
+                f"no case is {' or '.join(ids)}; with a layer's own eps, groups and shape there are: "
+                f"{', '.join(others)}"
+            )
+        for each in others:
+            del self.cases[each]
 
     def refused(self, refusal: NormcheckError) -> None:
         """Say what has been left out."""

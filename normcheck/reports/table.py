@@ -42,13 +42,12 @@ def render(report: Report) -> str:
 
 
 def failures(report: Report) -> str:
-    """What keeps a run from passing: its paragraphs, what is said below them, the summary first."""
+    """What keeps a run from passing: its paragraphs, and what stands below them in the table."""
     view = compose(report)
-    blocks: list[RenderableType] = [Text("\n").join(map(_text, view.summary))]
-    for paragraph in view.paragraphs:
-        blocks += _paragraph(paragraph)
-    blocks += [_below(_text(remark)) for remark in view.remarks]
-    return "".join(plain(block) for block in blocks).rstrip()
+    blocks = [block for paragraph in view.paragraphs for block in _paragraph(paragraph)]
+    blocks += [_below(_text(line)) for line in view.remarks]
+    blocks.append(_below(Text("\n").join(map(_text, view.summary))))
+    return "".join(plain(block) for block in blocks).strip()
 
 
 def comparison(result: Comparison) -> str:
