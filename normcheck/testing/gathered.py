@@ -92,7 +92,7 @@ class _Gathered:
         """Everything."""
         results = tuple(replace(r, case=self._cases[r.case.id]) for r in self._results.values())
         environments = [report.environment for report in self._reports]
-        seeds = {each.seed for each in environments} - {None}
+        seeds = {each.seed for each in environments if each.seed is not None}
         notes = tuple(dict.fromkeys(note for report in self._reports for note in report.notes))
         rest = {
             field.name: _together([getattr(report, field.name) for report in self._reports], field)
@@ -103,11 +103,11 @@ class _Gathered:
             environment=replace(
                 environments[0],
                 backends={n: facts for each in environments for n, facts in each.backends.items()},
-                seed=seeds.pop() if len(seeds) == 1 else None,
+                seed=min(seeds) if len(seeds) == 1 else None,
             ),
             cases=tuple(self._cases.values()),
             results=results,
-            notes=(*notes, MIXED) if seeds else notes,
+            notes=(*notes, MIXED) if len(seeds) > 1 else notes,
             **rest,
         )
 
