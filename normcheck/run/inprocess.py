@@ -159,6 +159,10 @@ def _names(code: types.CodeType) -> Iterator[str]:
 def spec_of(name: str, value: Any) -> BackendSpec:
     """The spec of a function, a layer, or a pair of a host and one of these."""
     host, function = value if isinstance(value, tuple) and len(value) == 2 else (host_of(name, value), value)
+    if isinstance(function, type):
+        raise UsageError(
+            f"backend {name!r} is the class {function.__name__}, not an object to call: make an instance of it"
+        )
     if not callable(function):
         raise UsageError(
             f"backend {name!r} is a {type(function).__name__}, not a function or a layer to call"

@@ -228,9 +228,10 @@ def test_each(case):
 
 @pytest.mark.parametrize("workers", [[], ["-n", "2"]], ids=["in one process", "under xdist"])
 def test_what_all_tests_found_is_one_report(project: pytest.Pytester, workers: list[str]) -> None:
-    result = ran(
-        project, REPORTED, "--normcheck-report", "json=found.json", "--normcheck-seed", "5", *workers
-    )
+    project.makepyfile(test_norm=MODULE + REPORTED)
+    arguments = ["-rA", "--normcheck-report", "json=found.json", "--normcheck-seed", "5", *workers]
+    # xdist gives its workers the sys.path with which pytest was started
+    result = (project.runpytest_subprocess if workers else project.runpytest_inprocess)(*arguments)
     result.assert_outcomes(passed=len(["right", "nchw", "nchw 1", "drawn"]), failed=1, xfailed=1)
     result.stdout.fnmatch_lines(["normcheck: fail; json written to found.json"])
     report = json.read((project.path / "found.json").read_text())
