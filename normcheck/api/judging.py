@@ -15,6 +15,7 @@ from normcheck.errors import FixtureError, UsageError
 from normcheck.options import Options
 from normcheck.plan import PlannedCase, Selection, plan
 from normcheck.report import Comparison
+from normcheck.verdict import Verdict
 
 if TYPE_CHECKING:
     from normcheck.fixtures import Fixture
@@ -103,7 +104,10 @@ def judge(
     found = CaseJudge(case, arrays, options).judge({BACKEND: answer}).results[BACKEND]
     comparison = next(each for each in found if each.output is wanted)
     if chosen is None and judged.dtype.name in list(DType) and judged.dtype.name != case.dtype_of(wanted):
-        return _with_hint(comparison, judged.dtype.name)
+        return _with(comparison, f"if that is meant, say dtype={judged.dtype.name!r}")
+    if chosen is None and "x" in case.dtypes and comparison.verdict is Verdict.FAIL:
+        wide = case.dtypes["x"]
+        return _with(comparison, f"x is {wide}: if y was computed from x in {case.dtype}, give that")
     return comparison
 
 
@@ -161,7 +165,6 @@ def _tracking(case: Case) -> str:
     return "; add track_running_stats=True" if case.method is Method.INSTANCE else ""
 
 
-def _with_hint(comparison: Comparison, dtype: str) -> Comparison:
-    judgement = comparison.judgement
-    hint = f"{judgement.reason}; if that is meant, say dtype={dtype!r}"
-    return replace(comparison, judgement=replace(judgement, reason=hint))
+def _with(comparison: Comparison, hint: str) -> Comparison:
+    judgement = replace(comparison.judgement, reason=f"{comparison.reason}; {hint}")
+    return replace(comparison, judgement=judgement)

@@ -6,6 +6,7 @@ pytest loads it at every start, so it imports next to nothing: what a test needs
 from __future__ import annotations
 
 from collections.abc import Generator, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -103,20 +104,22 @@ def pytest_runtest_makereport(
     """A known mismatch is expected, and a test that no longer has it fails; what was found travels with the report."""
     report = yield
     known = _marked(item).get("known")
-    if known is not None and call.when == "call":
+    stale = known is not None and call.when == "call" and report.passed
+    if stale:
+        report.outcome = "failed"
+        report.longrepr = f"known to fail ({known}), but it passes: remove known= from its mark normcheck"
+    elif known is not None and call.when == "call":
         _excuse(report, call, known)
     if found := item.stash.get(_reports, None):
-        report.normcheck = [_spelled(each, known) for each in found]  # type: ignore[attr-defined]  # of any report
+        said = (f"{item.nodeid}: {report.longrepr}",) if stale else ()
+        report.normcheck = [_spelled(each, known, said) for each in found]  # type: ignore[attr-defined]  # of any report
         found.clear()
     return report
 
 
 def _excuse(report: pytest.TestReport, call: pytest.CallInfo[None], known: str) -> None:
     """As pytest's xfail is, if strict; of mismatches alone: what is missing or raises is no known result."""
-    if report.passed:
-        report.outcome = "failed"
-        report.longrepr = f"known to fail ({known}), but it passes: remove known= from its mark normcheck"
-    elif report.failed and call.excinfo is not None:
+    if report.failed and call.excinfo is not None:
         from normcheck.errors import MismatchError
 
         if isinstance(call.excinfo.value, MismatchError):
@@ -124,11 +127,13 @@ def _excuse(report: pytest.TestReport, call: pytest.CallInfo[None], known: str) 
             report.wasxfail = known  # as pytest's own
 
 
-def _spelled(report: Report, known: str | None) -> str:
+def _spelled(report: Report, known: str | None, stale: tuple[str, ...]) -> str:
+    """The report as JSON, with what the test's mark says of it."""
     from normcheck.reports import json
     from normcheck.testing.gathered import with_known
 
-    return json.render(report if known is None else with_known(report, known))
+    found = report if known is None else with_known(report, known)
+    return json.render(replace(found, stale=(*found.stale, *stale)))
 
 
 def _marked(item: pytest.Item) -> Mapping[str, Any]:

@@ -30,7 +30,8 @@ from normcheck.worker.offers import differentiates
 from normcheck.worker.serve import adapter_of, reply_to
 from normcheck.worker.signature import UnknownParameterError
 
-ONE_AT_A_TIME = threading.Lock()  # settings are the process's: two sources would set them back for each other
+# Settings are the process's: two sources would set them back for each other. What is called may call normcheck itself.
+ONE_AT_A_TIME = threading.RLock()
 
 # Libraries whose layers and functions another framework hosts.
 GUESTS = {"flax": "jax", "equinox": "jax", "haiku": "jax", "jaxlib": "jax"}

@@ -27,8 +27,8 @@ def merged(found: Iterable[tuple[str, Report]]) -> Report:
 
 
 def with_known(report: Report, reason: str) -> Report:
-    """The report of a test that is known to fail: its failures are known."""
-    failing = {id(result) for result in report.failures()}
+    """The report of a test that is known to fail: its mismatches are known; what has no result is not."""
+    failing = {id(result) for result in report.failures() if result.verdict.compared}
     known = Known(reason=reason)
     results = (replace(result, known=known) if id(result) in failing else result for result in report.results)
     return replace(report, results=tuple(results))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from test_reports import CASE, FAILED, PASSED, judged, report
+from test_reports import CASE, CRASHED, FAILED, PASSED, judged, report
 
 from normcheck.case import Output
 from normcheck.report import Comparison, Pair, Report
@@ -109,6 +109,7 @@ def test_what_differs_from_test_to_test_is_not_said_of_all() -> None:
 
 
 def test_the_failures_of_a_known_test_are_known() -> None:
-    found = with_known(by("mine", PASSED, judged(FAILED, verdict=Verdict.FAIL)), "why")
+    found = with_known(by("mine", PASSED, FAILED), "why")
     assert [None, "why"] == [each.known and each.known.reason for each in found.results]
     assert found.all_known
+    assert Verdict.CRASH is with_known(by("mine", PASSED, CRASHED), "why").verdict

@@ -88,6 +88,7 @@ def test_x_of_a_wider_dtype_is_taken_as_it_is() -> None:
     # rounded to bfloat16 beforehand x is another one: its y is told apart
     rounded = group_norm(X.astype(half).astype(np.float32)).astype(half)
     assert Verdict.FAIL is judged(rounded, X).verdict
+    assert "; x is float32: if y was computed from x in bfloat16, give that" in str(judged(rounded, X).reason)
     assert Verdict.PASS is judged(rounded, X.astype(half)).verdict
 
 
@@ -209,3 +210,18 @@ assert not {"torch", "jax", "ml_dtypes"} & set(sys.modules), "a framework was im
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert (0, "") == (done.returncode, done.stderr)
+
+
+def test_what_is_judged_may_be_computed_by_a_candidate_that_judges(requires: Callable[[str], None]) -> None:
+    """Nothing waits for itself."""
+    requires("torch")
+    import torch
+
+    def curious(x: Any) -> Any:
+        y = torch.nn.functional.layer_norm(x, x.shape[1:])
+        assert normcheck.judge(y, x, method="layer").verdict is Verdict.PASS
+        return y
+
+    fixtures = {"mine": X}
+    report = normcheck.compare("layer", backends={"curious": curious}, fixtures=fixtures, gradients=False)
+    assert Verdict.PASS is report.verdict

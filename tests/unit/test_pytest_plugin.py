@@ -142,8 +142,11 @@ def test_no_result():
 def test_mistake():
     assert_parity(wrong, method="gruop")
 """,
+        "--normcheck-report=json=found.json",
     )
     result.assert_outcomes(xfailed=1, failed=3)
+    (stale,) = json.read((project.path / "found.json").read_text()).stale
+    assert stale.startswith("test_norm.py::test_stale: known to fail (it was wrong once), but it passes")
     result.stdout.fnmatch_lines(
         [
             "known to fail (it was wrong once), but it passes: remove known= from its mark normcheck",
