@@ -193,6 +193,7 @@ class Report:
     as_stored: tuple[str, ...] = field(default=(), metadata=ABSENT_BY_DEFAULT)  # files whose dtypes were kept
     max_backward_error: float | None = None  # what replaced the derived bound
     repeat: int = field(default=1, metadata=ABSENT_BY_DEFAULT)  # calls of each case
+    suite: str | None = field(default=None, metadata=ABSENT_BY_DEFAULT)  # of the configuration, that was run
     ledger: str | None = field(default=None, metadata=ABSENT_BY_DEFAULT)  # the file of known deviations
     stale: tuple[str, ...] = field(default=(), metadata=ABSENT_BY_DEFAULT)  # what is wrong with the ledger
 

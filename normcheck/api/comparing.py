@@ -9,8 +9,9 @@ from typing import Any
 from normcheck.api import arguments
 from normcheck.api.arguments import Backends, Conventions, Fixtures, Names
 from normcheck.case import Method, Mode
+from normcheck.config import read
 from normcheck.dtype import DType
-from normcheck.ledger.read import NO_LEDGER, read
+from normcheck.ledger.read import NO_LEDGER, ledger_of
 from normcheck.options import DEFAULT_TIMEOUT, Options
 from normcheck.plan import Selection
 from normcheck.report import Report
@@ -92,5 +93,5 @@ def compare(
         repeat=repeat,
         seed=seed,
     )
-    known = NO_LEDGER if config is None else read(Path(config))
+    known = NO_LEDGER if config is None else ledger_of(read(Path(config)))
     return run(selection, arguments.specs_of(backends), options, known=known)

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import contextlib
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import click
 
+from normcheck.cli import _complete
 from normcheck.cli._selection import device_option, seed_option, selection, selection_options, timeout_option
 from normcheck.cli._types import OneOf
 from normcheck.cli.output import OutputError, check_file, console, is_stream, say, standard_output, write_file
-from normcheck.errors import ExitCode, NormcheckError
+from normcheck.errors import ExitCode, NormcheckError, UsageError
 from normcheck.printable import printable
 from normcheck.report import Report
 from normcheck.reports import FORMATS, render
 from normcheck.reports.text import plural
+from normcheck.reports.view import Detail
 
 
 @click.command(name="compare")
@@ -24,6 +27,7 @@ from normcheck.reports.text import plural
     "backends",
     multiple=True,
     metavar="NAME|[ALIAS=]HOST:TARGET",
+    shell_complete=_complete.backends,
     help="See normcheck backends; your own code, torch:path/to/file.py:attribute; another interpreter, "
     "old=torch@path/to/python; or a recording, gpu=file:run.safetensors. Default: numpy, torch and jax.",
 )
@@ -47,9 +51,15 @@ from normcheck.reports.text import plural
     "--config",
     type=click.Path(dir_okay=False),
     metavar="FILE",
-    help="The file with the ledger of known deviations. Default: the nearest normcheck.toml or pyproject.toml.",
+    help="The file with suites and known deviations. Default: the nearest normcheck.toml or pyproject.toml.",
 )
-@click.option("--no-config", is_flag=True, help="Ignore known deviations.")
+@click.option("--no-config", is_flag=True, help="Use no such file.")
+@click.option(
+    "--suite",
+    metavar="NAME",
+    shell_complete=_complete.suites,
+    help="Take the options that the configuration has under this name; what is typed counts more.",
+)
 @click.option(
     "--write-known",
     type=click.Path(dir_okay=False),
@@ -62,13 +72,16 @@ from normcheck.reports.text import plural
 @click.option(
     "--format", "format_name", type=OneOf("format", FORMATS), default="table", help="Default: table."
 )
+@click.option("-q", "--quiet", is_flag=True, help="Print the verdict alone.")
+@click.option("-v", "--verbose", is_flag=True, help="Print every case, also those that pass.")
 @click.option(
     "--output",
     type=click.Path(dir_okay=False, readable=False),
     metavar="FILE",
     help="Write to FILE instead of stdout.",
 )
-def command(**options: Any) -> int:
+@click.pass_context
+def command(ctx: click.Context, /, **options: Any) -> int:
     """Run the methods on the backends, compare every result with the oracle, and say which are right.
 
     Exits 0 only if every comparison passed; a crash, a timeout, a NaN or an empty selection is never a pass.
@@ -79,44 +92,69 @@ def command(**options: Any) -> int:
     normcheck compare --method layer --fixture x.npy --backend torch --backend mine=torch:norm.py:layer_norm
     """
     format_name, output, known = (options.pop(name) for name in ("format_name", "output", "write_known"))
+    detail = _detail(options.pop("quiet"), options.pop("verbose"), format_name)
     for file in (output, known):
         if file is not None:
             check_file(file)
     if known is not None:
         _held(known)  # what cannot be understood is refused before the run
-    report = _compare(**options)
-    delivered = _delivered(report, format_name, output)
+    report = _compare(ctx, **options)
+    delivered = _delivered(report, format_name, output, detail)
     if known is not None:
         delivered = _written(report, known) and delivered
     return report.exit_code or (ExitCode.OK if delivered else ExitCode.BAD_INPUT)
 
 
-def _compare(*, backends: tuple[str, ...], config: str | None, no_config: bool, **options: Any) -> Report:
+def _compare(
+    ctx: click.Context, *, config: str | None, no_config: bool, suite: str | None, **options: Any
+) -> Report:
+    from normcheck import config as configuration
+    from normcheck.cli import _suite
     from normcheck.cli.progress import progress_line
-    from normcheck.ledger import read as ledger
+    from normcheck.ledger.read import ledger_of
     from normcheck.options import Options
     from normcheck.run.session import run
 
+    if no_config:
+        found = configuration.NO_CONFIG
+    else:
+        found = configuration.find() if config is None else configuration.read(Path(config))
+    known, suites = ledger_of(found), _suite.suites_of(found, ctx)
+    if suite is not None:
+        if no_config:
+            raise UsageError("--suite and --no-config contradict each other: give one")
+        chosen = _suite.chosen(suite, suites, found)
+        known, options = chosen.ledger, _suite.merged(options, chosen, ctx)
     names = ("timeout", "max_backward_error", "strict", "laws", "device", "repeat", "seed")
     how = Options(**{name: options.pop(name) for name in names})
-    known = ledger.NO_LEDGER if no_config else ledger.find() if config is None else ledger.read(Path(config))
+    backends = options.pop("backends")
     with progress_line() as on_progress:
-        return run(selection(**options), backends, how, on_progress, known)
+        report = run(selection(**options), backends, how, on_progress, known)
+    return replace(report, suite=suite)
 
 
-def _delivered(report: Report, format_name: str, output: str | None) -> bool:
+def _detail(quiet: bool, verbose: bool, format_name: str) -> Detail:
+    """How much the table says; UsageError for what contradicts itself, or has no table to speak of."""
+    if quiet and verbose:
+        raise UsageError("--quiet and --verbose contradict each other: give one")
+    if (quiet or verbose) and format_name != "table":
+        raise UsageError(f"--format {format_name} has one form: --quiet and --verbose are for the table")
+    return Detail.VERDICT if quiet else Detail.ALL if verbose else Detail.USUAL
+
+
+def _delivered(report: Report, format_name: str, output: str | None, detail: Detail) -> bool:
     """Write the report where it is wanted; False, and a line that says why, where it did not get there."""
     try:
         if output is not None:
-            write_file(output, render(report, format_name))
+            write_file(output, _rendered(report, format_name, detail))
         else:
-            _show(report, format_name)
+            _show(report, format_name, detail)
     except OutputError as error:
         instead = "" if output is None else "; the report goes to standard output"
         say(f"normcheck: {printable(str(error))}{instead}")
         if output is not None:
             with contextlib.suppress(OutputError):
-                _show(report, format_name)
+                _show(report, format_name, detail)
         return False
     return True
 
@@ -144,11 +182,15 @@ def _written(report: Report, file: str) -> bool:
     return True
 
 
-def _show(report: Report, format_name: str) -> None:
+def _rendered(report: Report, format_name: str, detail: Detail) -> str:
+    return render(report, format_name, **({"detail": detail} if format_name == "table" else {}))
+
+
+def _show(report: Report, format_name: str, detail: Detail) -> None:
     with standard_output():
         if format_name == "table":
             from normcheck.reports.table import show
 
-            show(report, console())
+            show(report, console(), detail)
         else:
             click.echo(render(report, format_name), nl=False)

@@ -1,29 +1,19 @@
-"""Find the file with the ledger, and read its entries."""
+"""Read the entries of a ledger."""
 
 from __future__ import annotations
 
-import contextlib
-import os
-import re
-import tomllib
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
-from pathlib import Path
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from normcheck.case import Output
+from normcheck.config import Config, check_keys
 from normcheck.errors import ConfigError
 from normcheck.report import Known
 from normcheck.verdict import Verdict
 
-OWN_FILE, PROJECT_FILE = "normcheck.toml", "pyproject.toml"
 _REQUIRED = ("case", "backend", "verdict", "reason")
 _KEYS = (*_REQUIRED, "output", "version", "link")
-_OURS = re.compile(r"\btool\s*\.\s*[\"']?normcheck\b")  # a table, or a key, of ours
-
-
-class UnreadableError(ConfigError):
-    """A file that is not TOML, so that nobody knows what it says."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,95 +41,22 @@ class Ledger:
 NO_LEDGER = Ledger()
 
 
-def find() -> Ledger:
-    """The ledger that is in force here: of the current directory, or of the nearest above that has one.
-
-    A pyproject.toml is any tool's: one that cannot be read, and does not speak of normcheck, is left out with a note.
-    """
-    notes: list[str] = []
-    for folder in _here_and_above():
-        own, project = folder / OWN_FILE, folder / PROJECT_FILE
-        if os.path.isfile(own):  # unlike Path's, False where the directory may not be searched
-            return replace(read(own), notes=tuple(notes))
-        if not os.path.isfile(project):
-            continue
-        try:
-            found = understood(content(project), project)
-        except UnreadableError as error:
-            if _speaks_of_normcheck(project):
-                raise
-            notes.append(f"left out: {error}")
-            continue
-        if found is not None:
-            return replace(found, notes=tuple(notes))
-    return Ledger(notes=tuple(notes))
-
-
-def read(path: Path) -> Ledger:
-    """The ledger in a file; ConfigError where it cannot be read or has unknown keys or values."""
-    found = understood(content(path), path)
-    if found is None:
-        raise ConfigError(f"{path}: has no [tool.normcheck]")
-    return found
-
-
-def content(path: Path) -> str:
-    """What a file holds, its line ends as they are; UnreadableError where it cannot be read."""
-    if path.exists() and not path.is_file():
-        raise UnreadableError(f"{path}: is no file to read")  # a FIFO would be waited for
-    try:
-        return path.read_bytes().decode()
-    except (OSError, ValueError) as error:
-        raise UnreadableError(f"{path}: not readable as TOML: {error}") from None
-
-
-def understood(text: str, path: Path) -> Ledger | None:
-    """The ledger that ``text`` is as the content of ``path``; None for a pyproject.toml that has nothing of ours.
-
-    ConfigError where it is not TOML, or has unknown keys or values.
-    """
-    table = _table(text, path)
-    if table is None:
-        return None
-    if unknown := sorted(set(table) - {"known"}):
-        raise ConfigError(f"{path}: unknown key {unknown[0]!r}; valid: known")
-    entries = table.get("known", [])
-    if not (isinstance(entries, list) and all(isinstance(entry, dict) for entry in entries)):
-        raise ConfigError(
-            f"{path}: 'known' must be an array of tables: [[known]] or [[tool.normcheck.known]]"
-        )
-    found = (
-        each
-        for number, entry in enumerate(entries, 1)
-        for each in _entries(entry, f"{path}, known entry {number}")
+def ledger_of(config: Config) -> Ledger:
+    """The ledger of a configuration; ConfigError where an entry has unknown keys or values."""
+    return Ledger(
+        entries=entries_of(config.known, str(config.path)),
+        name=str(config.path) if config.known else None,
+        notes=config.notes,
     )
-    return Ledger(entries=tuple(found), name=str(path))
 
 
-def _table(text: str, path: Path) -> Mapping[str, Any] | None:
-    try:
-        table: Any = tomllib.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise UnreadableError(f"{path}: not readable as TOML: {error}") from None
-    if path.name == PROJECT_FILE:
-        tool = table.get("tool")
-        table = tool.get("normcheck") if isinstance(tool, dict) else None
-    if table is not None and not isinstance(table, dict):
-        raise ConfigError(f"{path}: tool.normcheck must be a table")
-    return table
-
-
-def _here_and_above() -> Iterator[Path]:
-    """By relative paths: what a report shows of them is the same on another machine."""
-    with contextlib.suppress(OSError):  # the current directory may have been deleted
-        yield from (Path(*[os.pardir] * depth) for depth in range(len(Path.cwd().parts)))
-
-
-def _speaks_of_normcheck(path: Path) -> bool:
-    try:
-        return _OURS.search(path.read_text(encoding="utf-8", errors="replace")) is not None
-    except OSError:
-        return False
+def entries_of(tables: Iterable[Mapping[str, Any]], where: str) -> tuple[Entry, ...]:
+    """The entries that ``tables`` of ``where`` state."""
+    return tuple(
+        each
+        for number, table in enumerate(tables, 1)
+        for each in _entries(table, f"{where}, known entry {number}")
+    )
 
 
 def _entries(entry: Mapping[str, Any], where: str) -> tuple[Entry, ...]:
@@ -156,9 +73,8 @@ def _entry(entry: Mapping[str, Any], where: str) -> Entry:
     for name in _REQUIRED:
         if name not in entry:
             raise ConfigError(f"{where}: {name!r} is missing; required: {', '.join(_REQUIRED)}")
+    check_keys(entry, _KEYS, where)
     for name, value in entry.items():
-        if name not in _KEYS:
-            raise ConfigError(f"{where}: unknown key {name!r}; valid: {', '.join(_KEYS)}")
         if not (isinstance(value, str) and value.strip()):
             raise ConfigError(f"{where}: {name} is {value!r}; it must be text")
     valid = [verdict for verdict in Verdict if verdict is not Verdict.PASS]

@@ -8,9 +8,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from normcheck.case import Output
+from normcheck.config import NO_CONFIG, PROJECT_FILE, content, understood
 from normcheck.errors import ConfigError
 from normcheck.ledger.apply import applied
-from normcheck.ledger.read import NO_LEDGER, PROJECT_FILE, content, understood
+from normcheck.ledger.read import Ledger, ledger_of
 from normcheck.report import Comparison, Known, Report
 from normcheck.verdict import Verdict
 
@@ -36,7 +37,7 @@ def existing(path: Path) -> str:
     if not os.path.lexists(path):
         return ""
     text = content(path)
-    understood(text, path)
+    _ledger(text, path)
     return text
 
 
@@ -46,7 +47,7 @@ def extended(text: str, path: Path, report: Report) -> tuple[str, int]:
     With it alone as the ledger the same run passes. A backend that is unavailable is no failure of its own: that is
     not written. Other ledgers that ``report`` was seen with lend their reasons.
     """
-    before = understood(text, path) or NO_LEDGER
+    before = _ledger(text, path)
     bare = replace(report, results=tuple(replace(result, known=None) for result in report.results))
     seen = {_place(result): result.known for result in report.results}
     answered = {(result.backend, result.case_id) for result in report.results if result.verdict.compared}
@@ -92,11 +93,16 @@ def _to_do(first: Comparison) -> str:
 def _check(text: str, path: Path, head: str) -> None:
     """ConfigError unless the tables can be added: to an array that is written in one line, none can."""
     try:
-        understood(text, path)
+        _ledger(text, path)
     except ConfigError:
         raise ConfigError(
             f"{path}: its 'known' is no array of tables, so nothing can be added: write each entry as {head}"
         ) from None
+
+
+def _ledger(text: str, path: Path) -> Ledger:
+    """The ledger that ``text`` is as the content of ``path``."""
+    return ledger_of(understood(text, path) or NO_CONFIG)
 
 
 def _quoted(text: str) -> str:

@@ -138,6 +138,21 @@ def backend_specs(names: Iterable[str | BackendSpec]) -> tuple[tuple[BackendSpec
     return usable, notes
 
 
+def host_of(argument: str) -> str:
+    """The framework that a ``--backend`` names, whether or not it can be used; empty where it names none."""
+    parts = _ARGUMENT.fullmatch(argument)
+    return parts["host"] if parts else ""
+
+
+def moved(text: str, folder: str) -> str:
+    """A ``--backend`` as it is to be written elsewhere: its files are named from ``folder``."""
+    parts = _ARGUMENT.fullmatch(text)
+    if parts is None or not parts["rest"]:
+        return text
+    is_module = parts["kind"] == ":" and parts["host"] != FILE and not re.search(r"\.py:", parts["rest"])
+    return text if is_module else text[: parts.start("rest")] + os.path.join(folder, parts["rest"])
+
+
 def _existing(path: str, text: str) -> str:
     if not Path(path).is_file():
         raise TargetError(f"backend {text!r}: no such file: {path}")

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import re
-from pathlib import Path
 from typing import Any
 
 import pytest
-from support import CHECKOUT, require_backend
+from support import require_backend
 
 import normcheck
 from normcheck.case import Output
@@ -26,15 +24,6 @@ def compare(*methods: Any, backend: str, **options: Any) -> Report:
     if unavailable:
         pytest.skip(f"{backend}: {unavailable[0]}")
     return report
-
-
-def nhwc_with_bias(folder: Path) -> str:
-    """A file with the fixture nhwc and its bias, for layers that have both weight and bias or neither."""
-    stated = json.loads((CHECKOUT / "fixtures" / "nhwc.json").read_text(encoding="utf-8"))
-    assert ["bias"] == stated.pop("without")
-    path = folder / "nhwc.json"
-    path.write_text(json.dumps(stated), encoding="utf-8")
-    return str(path)
 
 
 def wrong(report: Report, *right: Verdict) -> list[Any]:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from driver import compare, nhwc_with_bias, verdicts, wrong
+from driver import compare, verdicts, wrong
 from support import in_one_place, require_backend
 
 import normcheck
@@ -115,10 +115,8 @@ def test_eval_mode_of_batch_norm_passes(backend: str) -> None:
 
 
 @pytest.mark.parametrize("fixture", ["nchw", "nhwc"])
-def test_groups_that_no_library_has_are_put_together(backend: str, fixture: str, tmp_path: Path) -> None:
+def test_groups_that_no_library_has_are_put_together(backend: str, fixture: str) -> None:
     groups = [[0, 2, 4], [1, 3], [5, 6, 7] if fixture == "nchw" else [5]]
-    if (backend, fixture) == ("torch.nn", "nhwc"):
-        fixture = nhwc_with_bias(tmp_path)
     report = compare("group", backend=backend, fixtures=[fixture], groups=groups, timeout=200)
     assert [] == wrong(report)
 

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
-from driver import compare, nhwc_with_bias, wrong
+from driver import compare, wrong
 from support import in_one_place
 
 from normcheck.case import Method, Mode, Output
@@ -21,11 +19,9 @@ PLAIN = set(Output) - {Output.SUM, Output.GRAD_RESIDUAL}  # of what gets no resi
 @pytest.mark.parametrize(
     "backend", in_one_place("variant", ["torch.nn", "torch.channels_last", "torch.decomp"])
 )
-def test_all_methods_outputs_and_groupings_pass(backend: str, mode: Mode, tmp_path: Path) -> None:
+def test_all_methods_outputs_and_groupings_pass(backend: str, mode: Mode) -> None:
     dtypes = [DType.FLOAT32, DType.FLOAT64]
     fixtures = FIXTURES[:-2] if backend == "torch.channels_last" else FIXTURES  # the last two have 3 axes
-    if backend == "torch.nn":
-        fixtures = [nhwc_with_bias(tmp_path) if name == "nhwc" else name for name in fixtures]
     lacks = {Method.RMS} if backend == "torch.decomp" else set()
     methods = [method for method in Method if method not in lacks]
     report = compare(methods, backend=backend, fixtures=fixtures, mode=mode, dtype=dtypes)

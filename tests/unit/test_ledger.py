@@ -222,7 +222,7 @@ def test_brackets_in_a_pattern_are_brackets(invoke: Run, tmp_path: Path) -> None
         ("[[known]]\ncase=[]\nbackend='b'\nverdict='fail'\nreason='c'", "case is an empty array"),
         ("[[known]]\ncase=['a',3]\nbackend='b'\nverdict='fail'\nreason='c'", "case is 3; it must be text"),
         ("known = 3", "'known' must be an array of tables"),
-        ("knwon = []", "unknown key 'knwon'; valid: known"),
+        ("knwon = []", "unknown key 'knwon'. Did you mean 'known'? Valid: known, suites"),
         ("[[known]", "not readable as TOML"),
     ],
 )

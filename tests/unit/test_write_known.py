@@ -15,8 +15,9 @@ from support import Completed, refused
 from test_reports import CRASHED, FAILED, PASSED, judged, report
 
 from normcheck.case import Output
+from normcheck.config import read
 from normcheck.ledger.apply import applied
-from normcheck.ledger.read import read
+from normcheck.ledger.read import ledger_of
 from normcheck.ledger.write import existing, extended
 from normcheck.report import Known, Report
 from normcheck.verdict import Verdict
@@ -46,7 +47,7 @@ def entries(path: Path) -> list[dict[str, Any]]:
 
 def again(path: Path, found: Report) -> Report:
     """The run once more, with the ledger at ``path``."""
-    return applied(read(path), found)
+    return applied(ledger_of(read(path)), found)
 
 
 def written(path: Path, found: Report) -> int:
