@@ -5,7 +5,8 @@ A worker's findings come with the report on each test, as JSON: what it had fini
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
 
 import pytest
 
@@ -15,6 +16,7 @@ from normcheck.reports import FORMATS, json, render
 from normcheck.testing.gathered import merged
 
 ON_TERMINAL = "-"
+SHOWN = 5  # ids of tests in a note
 
 
 class Collector:
@@ -26,12 +28,15 @@ class Collector:
     def __init__(self, wanted: Iterable[str]) -> None:
         self.wanted = [_target(each) for each in wanted]
         self.found: list[tuple[str, str]] = []  # the ids of tests, and reports as JSON
+        self.without: list[str] = []  # the ids of tests that failed, and have none
         self.said: list[str] = []  # for the end of the session
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Keep what a test found; one that is run again will say it again."""
         if report.outcome != "rerun":  # type: ignore[comparison-overlap]  # of pytest-rerunfailures
-            self.found += [(report.nodeid, text) for text in getattr(report, "normcheck", ())]
+            found = getattr(report, "normcheck", ())
+            self.found += [(report.nodeid, text) for text in found]
+            self.without += [report.nodeid] if report.failed and not found else []
 
     @pytest.hookimpl(trylast=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
@@ -47,6 +52,7 @@ class Collector:
         if not self.found:
             raise NormcheckError("no test compared anything, so no report was written")
         report = merged((test, json.read(text)) for test, text in self.found)
+        report = replace(report, notes=(*report.notes, *self._missing()))
         for name, file in self.wanted:
             text = render(report, name)
             if file == ON_TERMINAL:
@@ -54,6 +60,13 @@ class Collector:
             else:
                 write_file(file, text)
                 self.said.append(f"normcheck: {report.verdict.value}; {name} written to {file}")
+
+    def _missing(self) -> Iterator[str]:
+        """What a reader of the report would not know: that tests failed of which it says nothing."""
+        if self.without:
+            first, more = self.without[:SHOWN], len(self.without) - SHOWN
+            others = f" and {more} more" if more > 0 else ""
+            yield f"tests that failed, and compared nothing: {', '.join(first)}{others}"
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         """Say where the reports are."""

@@ -256,6 +256,15 @@ def test_a_report_goes_to_the_terminal_or_to_several_files(project: pytest.Pytes
     assert (project.path / "table.txt").read_text() in result.stdout.str()
 
 
+def test_tests_that_failed_and_compared_nothing_are_named(project: pytest.Pytester) -> None:
+    tests = (
+        "\ndef test_right():\n    assert_parity(layer_norm, **HERE)\n\ndef test_other():\n    assert False\n"
+    )
+    ran(project, tests, "--normcheck-report=json=found.json").assert_outcomes(passed=1, failed=1)
+    notes = json.read((project.path / "found.json").read_text()).notes
+    assert "tests that failed, and compared nothing: test_norm.py::test_other" in notes
+
+
 @pytest.mark.parametrize(
     "tests", ["\ndef test_nothing():\n    pass\n", "\n"], ids=["tests that compare nothing", "no tests"]
 )
