@@ -373,8 +373,16 @@ def _check_parameters(fixture: Fixture, method: Method, params: Params) -> None:
         per_sample = (fixture.shape[0], *shape)
         raise ParameterError(
             f"fixture {fixture.argument}: it has {found}; {method} norm of x {fixture.shape} needs {shape}, "
-            f"or {per_sample} for each sample its own"
+            f"or {per_sample} for each sample its own{_fitting(fixture.shape, method, given.values())}"
         )
+
+
+def _fitting(shape: Shape, method: Method, given: Collection[Shape]) -> str:
+    """How many last axes weight and bias are of, where they are of fewer than the method would take."""
+    ends = {len(own) for own in given if own == shape[len(shape) - len(own) :]}
+    if len(ends) != 1 or "normalized_ndim" not in definition(method).parameters:
+        return ""
+    return f"; --normalized-ndim {ends.pop()} has this one"
 
 
 def _entries(

@@ -132,6 +132,14 @@ def test_what_cannot_be_judged_is_refused_in_words(changed: dict[str, Any], mess
         judged(**changed)
 
 
+def test_a_weight_of_the_last_axis_says_what_is_normalized() -> None:
+    last = {"method": "layer", "num_groups": None, "weight": WEIGHT[:5]}
+    with pytest.raises(NormcheckError, match=r"needs \(8, 5\), or .*; --normalized-ndim 1 has this one$"):
+        judged(Y, **last)
+    y = (X - X.mean(-1, keepdims=True)) / np.sqrt(X.var(-1, keepdims=True) + np.float32(1e-5)) * WEIGHT[:5]
+    assert Verdict.PASS is judged(y, **last, normalized_ndim=1).verdict
+
+
 def test_running_statistics_are_for_eval_mode_and_for_their_update() -> None:
     mean, var = X.mean((0, 2)), X.var((0, 2))
     state: dict[str, Any] = {"method": "batch", "num_groups": None, "weight": None}
