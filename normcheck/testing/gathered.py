@@ -8,9 +8,11 @@ from dataclasses import replace
 from typing import Any
 
 from normcheck.case import Case, Output
-from normcheck.report import EXPECTED, Comparison, Environment, Known, Report
+from normcheck.report import EXPECTED, Comparison, Known, Report
 
 Key = tuple[str, str, Output]  # of a result: its backend, its case and law, its output
+# What a report has by the name of a backend, and by the id of a case, as far as it has that.
+BY_BACKEND, BY_CASE = ("arguments", "sources"), ("offsets",)
 MIXED = "tests drew their inputs from several seeds; each says its own where it fails"
 
 
@@ -118,16 +120,33 @@ def _together(values: list[Any], field: dataclasses.Field[Any]) -> Any:
     if isinstance(first, Mapping):
         return {name: value for each in values for name, value in each.items()}
     if isinstance(first, tuple):
-        return tuple(dict.fromkeys(item for each in values for item in each))
-    return (
-        first
-        if all(value == first for value in values) or field.default is dataclasses.MISSING
-        else field.default
-    )
+        return tuple(_distinct(item for each in values for item in each))
+    alike = all(value == first for value in values)
+    return first if alike or field.default is dataclasses.MISSING else field.default
+
+
+def _distinct(items: Iterable[Any]) -> list[Any]:
+    """Without those that are there already; they need not be hashable."""
+    found: list[Any] = []
+    for item in items:
+        if item not in found:
+            found.append(item)
+    return found
 
 
 def _key(result: Comparison) -> Key:
     return result.backend, result.case_id, result.output
+
+
+def _rekeyed(report: Report, fields: Iterable[str], before: str, after: str) -> Report:
+    """``report`` with another key in those of ``fields`` that it has."""
+    found = {name: getattr(report, name, {}) for name in fields}
+    changed: dict[str, Any] = {
+        name: {after if key == before else key: value for key, value in mapping.items()}
+        for name, mapping in found.items()
+        if before in mapping
+    }
+    return replace(report, **changed)
 
 
 def _renamed(report: Report, name: str, new: str) -> Report:
@@ -135,16 +154,12 @@ def _renamed(report: Report, name: str, new: str) -> Report:
     if name == new:
         return report
     names = {name: new}
-
-    def keys(mapping: Mapping[str, Any]) -> dict[str, Any]:
-        return {names.get(key, key): value for key, value in mapping.items()}
-
+    facts = report.environment.backends.items()
+    environment = replace(report.environment, backends={names.get(n, n): fact for n, fact in facts})
     a_b = ((pair, pair.backends) for pair in report.pairs)
-    environment: Environment = replace(report.environment, backends=keys(report.environment.backends))
     return replace(
-        report,
+        _rekeyed(report, BY_BACKEND, name, new),
         environment=environment,
-        arguments=keys(report.arguments),
         results=tuple(replace(r, backend=names.get(r.backend, r.backend)) for r in report.results),
         pairs=tuple(replace(p, backends=(names.get(a, a), names.get(b, b))) for p, (a, b) in a_b),
     )
@@ -156,7 +171,7 @@ def _with_case(report: Report, before: Case, case: Case) -> Report:
     if before.fixture in fixtures:
         fixtures[case.fixture] = fixtures[before.fixture]
     return replace(
-        report,
+        _rekeyed(report, BY_CASE, before.id, case.id),
         fixtures=fixtures,
         results=tuple(replace(r, case=case) if r.case == before else r for r in report.results),
         pairs=tuple(replace(p, case=case.id) if p.case == before.id else p for p in report.pairs),

@@ -87,6 +87,12 @@ def test_pairs_and_arguments_go_with_the_names() -> None:
     assert {"mine (b.py::u)": "mine=torch:a.py:f"} == found.arguments
 
 
+def test_what_is_said_by_name_goes_with_the_names() -> None:
+    first, second = (by("mine", each, arguments={"mine": str(n)}) for n, each in enumerate((PASSED, FAILED)))
+    found = merged([("a.py::t", first), ("b.py::u", second)])
+    assert {"mine": "0", "mine (b.py::u)": "1"} == found.arguments
+
+
 @pytest.mark.parametrize(("seeds", "expected"), [((3, 3, None), 3), ((3, 4), None), ((None, None), None)])
 def test_one_seed_is_the_reports_and_several_are_a_note(
     seeds: tuple[int | None, ...], expected: int | None
