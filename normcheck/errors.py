@@ -91,6 +91,20 @@ class NothingComparedError(NormcheckError):
     exit_code = ExitCode.NOTHING_COMPARED
 
 
+class VerdictError(NormcheckError, AssertionError):
+    """A run that does not pass; the message is what the table says of it, ``exit_code`` what the command returns."""
+
+    exit_code = ExitCode.MISMATCH
+
+    def __init__(self, message: str, exit_code: ExitCode = ExitCode.MISMATCH) -> None:
+        super().__init__(message)
+        self.exit_code = exit_code
+
+
+class MismatchError(VerdictError):
+    """A run that does not pass because of what was computed: a result is wrong, or no case decides it."""
+
+
 class Unsupported(NotImplementedError):  # noqa: N818 (raised by users' code: a statement, not a failure)
     """Raise this in an implementation of your own where it does not have what is asked: it is then ``unsupported``
     there, with the message, and not wrong. NotImplementedError says the same.

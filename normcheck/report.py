@@ -10,9 +10,10 @@ from typing import Any
 from normcheck.case import Case, Method, Output
 from normcheck.change import Since
 from normcheck.data import ABSENT_BY_DEFAULT
-from normcheck.errors import ExitCode
+from normcheck.errors import ExitCode, MismatchError, VerdictError
 from normcheck.evidence import Evidence
 from normcheck.verdict import SEVERITY, Excuse, Verdict
+from normcheck.words import say
 
 EXPECTED = "expected"  # the name under which a fixture's own expected values are compared
 
@@ -76,12 +77,12 @@ class Judgement:
     evidence: Evidence | None = field(default=None, metadata=ABSENT_BY_DEFAULT)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class Comparison:
     """The judgement on one output of one backend: by the oracle, or by the ``law`` that is named.
 
     ``seconds`` is the wall time of the backend's computation of the case. ``known`` is what the ledger of known
-    deviations says of the verdict; such a result does not fail the run.
+    deviations says of the verdict; such a result does not fail the run. ``str`` of it is its paragraph in the table.
     """
 
     case: Case
@@ -92,6 +93,14 @@ class Comparison:
     seconds: float | None = None
     stderr: str = ""
     known: Known | None = field(default=None, metadata=ABSENT_BY_DEFAULT)
+
+    def __repr__(self) -> str:
+        """In a line: ``<Comparison: fail, mine · group[num_groups=4]/nchw/float32 · y>``."""
+        return f"<Comparison: {self.verdict}, {self.backend} · {self.case_id} · {self.output}>"
+
+    def __str__(self) -> str:
+        """The paragraph on it, as in the table."""
+        return say("comparison", self)
 
     @property
     def case_id(self) -> str:
@@ -181,9 +190,9 @@ class Environment:
     seed: int | None = field(default=None, metadata=ABSENT_BY_DEFAULT)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class Report:
-    """Everything that a run found; every format and the exit code are derived from it.
+    """Everything that a run found; every format and the exit code are derived from it. ``str`` of it is the table.
 
     ``offsets`` has, where a case takes a mean away, the largest |mean|/√(variance + eps) of its statistic sets.
     """
@@ -209,6 +218,30 @@ class Report:
         default_factory=dict, metadata=ABSENT_BY_DEFAULT
     )  # of users' own code
     baseline: Since | None = field(default=None, metadata=ABSENT_BY_DEFAULT)  # what has changed since
+
+    def __repr__(self) -> str:
+        """In a line: ``<Report: fail, 13 cases, 52 comparisons>``."""
+        return f"<Report: {self.verdict}, {len(self.cases)} cases, {len(self.results)} comparisons>"
+
+    def __str__(self) -> str:
+        """The table, as ``normcheck compare`` prints it into a pipe."""
+        return say("report", self)
+
+    def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
+        """The table, where IPython or a notebook shows the report."""
+        printer.text(str(self))
+
+    def raise_for_verdict(self) -> None:
+        """Return where the run passes, its ``exit_code`` is 0; else raise what is wrong, in the table's paragraphs.
+
+        Raises :class:`normcheck.MismatchError` where a result is wrong or an output undecided (exit code 1), and
+        :class:`normcheck.VerdictError`, of which that is one, where results are missing too: a backend that raised or
+        is not there, all of it unsupported, nothing compared. Both are AssertionErrors.
+        """
+        __tracebackhide__ = True  # pytest shows the caller's line
+        if self.exit_code is not ExitCode.OK:
+            kind = MismatchError if self.exit_code is ExitCode.MISMATCH else VerdictError
+            raise kind(say("failures", self), self.exit_code)
 
     def by_oracle(self) -> tuple[Comparison, ...]:
         """The comparisons with the oracle: all but those that a law judged."""

@@ -5,8 +5,9 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
+from normcheck import words
 from normcheck.errors import UnknownNameError
-from normcheck.report import Report
+from normcheck.report import Comparison, Report
 
 # The module of each format; it has render(report) -> str.
 FORMATS = {
@@ -33,3 +34,18 @@ def render(report: Report, name: str, **options: Any) -> str:
         raise UnknownNameError("format", name, FORMATS)
     text: str = importlib.import_module(FORMATS[name]).render(report, **options)
     return text
+
+
+def _comparison(result: Comparison) -> str:
+    from normcheck.reports import table  # imports rich
+
+    return table.comparison(result)
+
+
+def _failures(report: Report) -> str:
+    from normcheck.reports import table
+
+    return table.failures(report)
+
+
+words.teach(report=lambda report: render(report, "table"), comparison=_comparison, failures=_failures)

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from normcheck.report import Comparison, Known, Report
 from normcheck.reports.command import reproduce
 from normcheck.reports.figures import ROLES
-from normcheck.reports.text import KNOWN, MARKS, number, plural
+from normcheck.reports.text import KNOWN, MARKS, number, plural, roundoffs
 from normcheck.reports.view import Line, Paragraph, Role, Span
 from normcheck.verdict import Verdict
 
@@ -28,6 +28,16 @@ def described(report: Report) -> Iterator[Comparison]:
     """The result of each paragraph."""
     for found in _occasions(report).values():
         yield from found[:PARAGRAPHS]
+
+
+def alone(result: Comparison) -> Paragraph:
+    """The paragraph on a result outside of its report, a pass too: without the command that reproduces it."""
+    allowed = ""
+    if result.verdict is Verdict.PASS and result.backward_error is not None:
+        found = roundoffs(result.backward_error), roundoffs(result.allowed)
+        allowed = f"{result.output}: backward error {found[0]} is within the allowed {found[1]}"
+    lines = (line for line in (allowed, _reason(result), _worst(result), _extent(result)) if line)
+    return Paragraph(head=_head(result), lines=tuple(lines), printed=_printed(result), command="")
 
 
 def remarks(report: Report) -> Iterator[Line]:
@@ -70,14 +80,21 @@ def occasion(result: Comparison) -> tuple[str, str, str | None]:
 
 def paragraph(result: Comparison, report: Report) -> Paragraph:
     """The facts about one result."""
+    lines = (line for line in (_reason(result), _worst(result), _extent(result)) if line)
+    command = reproduce(result, report)
+    return Paragraph(head=_head(result), lines=tuple(lines), printed=_printed(result), command=command)
+
+
+def _head(result: Comparison) -> Line:
     where = [result.backend, result.case_id, *([result.output.value] if occasion(result)[2] else [])]
-    head = (
+    return (
         Span(f"{MARKS[result.verdict]} {result.verdict.value.upper()}  ", ROLES[result.verdict]),
         Span(" · ".join(where), Role.TITLE),
     )
-    lines = (line for line in (_reason(result), _worst(result), _extent(result)) if line)
-    printed = result.stderr.rstrip().splitlines()[-STDERR_LINES:] if result.stderr.strip() else ()
-    return Paragraph(head=head, lines=tuple(lines), printed=tuple(printed), command=reproduce(result, report))
+
+
+def _printed(result: Comparison) -> tuple[str, ...]:
+    return tuple(result.stderr.rstrip().splitlines()[-STDERR_LINES:]) if result.stderr.strip() else ()
 
 
 def _reason(result: Comparison) -> str:

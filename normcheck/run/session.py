@@ -183,7 +183,11 @@ class _Session:
             pairs=tasks.pairs(),
             notes=(*notes, *planned.notes, *tasks.notes()),
             arguments={spec.name: spec.argument for spec in self.specs if spec.function is None},
-            fixtures={each.fixture.name: each.fixture.argument for each in planned.cases},
+            fixtures={
+                each.fixture.name: each.fixture.argument
+                for each in planned.cases
+                if not each.fixture.in_memory
+            },
             as_stored=planned.as_stored,
             sources=places(self.specs),
             offsets=tasks.offsets(),

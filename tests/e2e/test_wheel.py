@@ -29,7 +29,8 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     venv.create(folder / "env", with_pip=False)
     python = folder / "env" / "bin" / "python"
     constraints = str(CHECKOUT / "constraints.txt")
-    install = [*pip, "--python", str(python), "install", "--prefer-binary", "-c", constraints, str(wheel)]
+    wanted = f"{wheel}[pytest]"
+    install = [*pip, "--python", str(python), "install", "--prefer-binary", "-c", constraints, wanted]
     subprocess.run(install, check=True, cwd=folder)
     return python
 
@@ -123,3 +124,30 @@ def test_the_wheel_holds_the_package_and_its_fixtures_and_nothing_else(installed
     assert len(templates) > 8
     assert templates <= set(names)
     assert [] == [name for name in names if "test" in name or "__pycache__" in name]
+
+
+def test_a_new_project_uses_it_in_pytest_in_three_lines(installed: Path, tmp_path: Path) -> None:
+    """The plugin is there by its entry point; what the README shows is the test, of a function in norm.py."""
+    norm = """
+import numpy as np
+
+def group_norm(x, weight, bias, *, eps, num_groups, channel_axis=1):
+    x = np.moveaxis(x, channel_axis, 1)
+    sets = x.reshape(len(x), num_groups, -1)
+    sets = sets - sets.mean(-1, keepdims=True)
+    y = (sets / np.sqrt(np.square(sets).mean(-1, keepdims=True) + eps)).reshape(x.shape)
+    along = (-1, *(1,) * (x.ndim - 2))
+    y = y if weight is None else y * weight.reshape(along)
+    y = y if bias is None else y + bias.reshape(along)
+    return np.moveaxis(y, 1, channel_axis)
+"""
+    (tmp_path / "norm.py").write_text(norm)
+    three = (
+        (CHECKOUT / "docs" / "pytest.md").read_text(encoding="utf-8").split("```python\n")[1].split("```")[0]
+    )
+    (tmp_path / "test_norm.py").write_text(f"from norm import group_norm\n{three}")
+    arguments = ["-m", "pytest", "--normcheck-report", "json=found.json"]
+    done = run_installed(installed, *arguments, cwd=tmp_path, command="python")
+    assert 0 == done.returncode, done.stdout + done.stderr
+    assert "plugins: normcheck-" in done.stdout
+    assert "pass" == json.loads((tmp_path / "found.json").read_text())["summary"]["verdict"]
