@@ -7,7 +7,7 @@ LOG := $(VENV)/pip.log
 OLD := "normcheck needs Python 3.11 or later, this is " + sys.version.split()[0] + ": make PYTHON=python3.12 ..."
 
 .DEFAULT_GOAL := help
-.PHONY: help setup compare test check lint type format bench power docs fuzz clean
+.PHONY: help setup compare test check lint type format bench power docs site fuzz clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' Makefile
@@ -20,7 +20,7 @@ compare: $(VENV)/.users ## compare group norm in NumPy, PyTorch and JAX
 test: $(VENV)/.developers ## run the tests; a missing framework fails them
 	NORMCHECK_REQUIRE_BACKENDS=$(BACKENDS) $(VENV)/bin/pytest -n auto
 
-check: lint type ## what CI runs beside the tests: lint and type
+check: lint type site ## what CI runs beside the tests: lint, type and site
 
 lint: $(VENV)/.developers ## ruff, and the direction of imports
 	$(VENV)/bin/ruff check .
@@ -45,13 +45,17 @@ power: $(VENV)/.developers ## measure which broken implementations the checks ca
 fuzz: $(VENV)/.developers ## read 10,000 damaged files, and what else is in tests/fuzz; other ones with ARGS='--seed 1'
 	@for script in tests/fuzz/*.py; do $(VENV)/bin/python $$script $(ARGS) || exit 1; done
 
-docs: $(VENV)/.developers ## draw the picture in the README again, and write the pages of backends and conventions, and the extras
+docs: $(VENV)/.developers ## draw the pictures again, and write the pages of backends and conventions, and the extras
 	$(VENV)/bin/python docs/images/make.py
+	$(VENV)/bin/python docs/images/plots.py
 	$(VENV)/bin/python docs/make_backends.py
 	$(VENV)/bin/python docs/make_conventions.py
 
+site: $(VENV)/.developers ## build the website of the documentation into site/; a broken link fails
+	NO_MKDOCS_2_WARNING=1 $(VENV)/bin/mkdocs build
+
 clean: ## remove .venv, caches and builds
-	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) build dist site .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # A half-made environment is removed, so that the next run begins again; what pip says is shown where it fails.
@@ -60,7 +64,7 @@ $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); exit 1; }
 
 $(VENV)/.users: EXTRAS := torch,jax
-$(VENV)/.developers: EXTRAS := all,dev
+$(VENV)/.developers: EXTRAS := all,dev,docs
 $(VENV)/.users $(VENV)/.developers: pyproject.toml constraints.txt | $(VENV)/bin/python
 	@echo "installing normcheck[$(EXTRAS)] into $(VENV): this takes minutes, once"
 	@$(PIP) -e '.[$(EXTRAS)]' > $(LOG) 2>&1 || { cat $(LOG) >&2; exit 1; }
