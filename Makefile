@@ -64,7 +64,7 @@ $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); exit 1; }
 
 $(VENV)/.users: EXTRAS := torch,jax
-$(VENV)/.developers: EXTRAS := all,dev,docs
+$(VENV)/.developers: EXTRAS := all,dev
 $(VENV)/.users $(VENV)/.developers: pyproject.toml constraints.txt | $(VENV)/bin/python
 	@echo "installing normcheck[$(EXTRAS)] into $(VENV): this takes minutes, once"
 	@$(PIP) -e '.[$(EXTRAS)]' > $(LOG) 2>&1 || { cat $(LOG) >&2; exit 1; }
