@@ -4,10 +4,11 @@ BACKENDS ?= all
 VENV := .venv
 PIP := $(VENV)/bin/python -m pip --disable-pip-version-check install -c constraints.txt
 LOG := $(VENV)/pip.log
+TRIED := dist.tried
 OLD := "normcheck needs Python 3.11 or later, this is " + sys.version.split()[0] + ": make PYTHON=python3.12 ..."
 
 .DEFAULT_GOAL := help
-.PHONY: help setup compare test check lint type format bench power docs site fuzz clean
+.PHONY: help setup compare test check lint type format bench power docs site fuzz release clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' Makefile
@@ -53,6 +54,17 @@ docs: $(VENV)/.developers ## draw the pictures again, and write the pages of bac
 
 site: $(VENV)/.developers ## build the website of the documentation into site/; a broken link fails
 	NO_MKDOCS_2_WARNING=1 $(VENV)/bin/mkdocs build
+
+release: $(VENV)/.developers ## build wheel and sdist into dist, install from each, and say how to upload them
+	rm -rf dist
+	$(VENV)/bin/python -m hatchling build
+	$(VENV)/bin/twine check --strict dist/*
+	@for file in dist/*; do \
+		echo "== $$file"; rm -rf $(TRIED); $(PYTHON) -m venv $(TRIED) \
+		&& $(TRIED)/bin/python -m pip --disable-pip-version-check install -q -c constraints.txt $$file \
+		&& (cd $(TRIED) && bin/normcheck --version && bin/normcheck compare -q) || exit 1; \
+	done; rm -rf $(TRIED)
+	@echo "ready: $(VENV)/bin/twine upload dist/*"
 
 clean: ## remove .venv, caches and builds
 	rm -rf $(VENV) build dist site .mypy_cache .ruff_cache .pytest_cache .hypothesis

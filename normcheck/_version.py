@@ -1,3 +1,3 @@
 """The version, for every module to import without the package that they are in."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"

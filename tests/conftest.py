@@ -11,6 +11,7 @@ from typing import Any
 import jsonschema
 import pytest
 import scheduling
+from hypothesis import HealthCheck, settings
 from in_process import without_processes
 from support import (
     REQUIRE_BACKENDS,
@@ -22,6 +23,10 @@ from support import (
 )
 
 from normcheck import backends, cli
+
+# how long an example takes says how busy the machine is
+settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("untimed")
 
 
 def pytest_configure(config: pytest.Config) -> None:

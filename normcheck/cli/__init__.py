@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import importlib
 import sys
+from collections.abc import Iterator
 from typing import Any
 
 import click
@@ -57,11 +58,26 @@ class LazyGroup(click.Group):
             formatter.write_dl(list(COMMANDS.items()))
 
 
+def _frameworks() -> Iterator[tuple[str, str]]:
+    """What backends are made of, as far as it is installed here: by its distribution, without importing it."""
+    import platform
+    from importlib import metadata
+
+    from normcheck.backends import BUILTIN
+
+    yield "python", platform.python_version()
+    distributions = metadata.packages_distributions()
+    for module in dict.fromkeys(entry.requires for entry in BUILTIN.values()):
+        for name in distributions.get(module, [])[:1]:
+            yield name, metadata.version(name)
+
+
 def _print_version(ctx: click.Context, _: click.Parameter, value: bool) -> None:
     if value:
         from normcheck._version import __version__
 
         click.echo(f"normcheck {__version__}")
+        click.echo(" · ".join(f"{name} {version}" for name, version in _frameworks()))
         ctx.exit()
 
 
@@ -72,7 +88,7 @@ def _print_version(ctx: click.Context, _: click.Parameter, value: bool) -> None:
     is_eager=True,
     expose_value=False,
     callback=_print_version,
-    help="Show the version.",
+    help="Show the version, and those of the frameworks.",
 )
 def group() -> None:
     """Verify that normalization layers in different frameworks compute the same thing.

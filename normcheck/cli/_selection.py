@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from normcheck.case import Method, Mode
+from normcheck.cli import _complete
 from normcheck.cli._types import OneOf
 from normcheck.conventions.catalogue import parse
 from normcheck.dtype import DType
@@ -32,6 +33,7 @@ _OF_CASE = (
         "conventions",
         multiple=True,
         metavar="KEY=VALUE",
+        shell_complete=_complete.conventions,
         help="Judge by this convention instead of PyTorch's, such as weight=1+w; see docs/conventions.md.",
     ),
 )
@@ -44,6 +46,7 @@ _OPTIONS = (
         "fixtures",
         multiple=True,
         metavar="NAME|TAG|PATH",
+        shell_complete=_complete.fixtures,
         help="Input data; default: the tag core.",
     ),
     click.option(

@@ -21,7 +21,9 @@ from normcheck.fixtures import SUFFIXES
 from normcheck.ledger.read import Ledger, entries_of, ledger_of
 from normcheck.parameters import TABLE
 
-_ON_THE_COMMAND_LINE = frozenset({"suite", "config", "no_config", "write_known", "format_name", "output"})
+_ON_THE_COMMAND_LINE = frozenset(
+    {"suite", "config", "no_config", "write_known", "format_name", "output", "quiet", "verbose"}
+)
 _KNOWN = "known"
 
 

@@ -6,8 +6,14 @@ from collections.abc import Iterable
 from typing import Any
 
 import click
+from click.shell_completion import CompletionItem
 
 from normcheck.errors import UnknownNameError
+
+
+def starting(names: Iterable[str], incomplete: str) -> list[CompletionItem]:
+    """What a shell offers for the beginning of a name."""
+    return [CompletionItem(name) for name in names if name.startswith(incomplete)]
 
 
 class OneOf(click.ParamType[Any]):
@@ -22,6 +28,12 @@ class OneOf(click.ParamType[Any]):
         if str(value) not in self.members:
             raise UnknownNameError(self.name, str(value), self.members)
         return self.members[str(value)]
+
+    def shell_complete(
+        self, ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> list[CompletionItem]:
+        """The names that start so."""
+        return starting(self.members, incomplete)
 
     def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str:
         """The names, as the help page shows them."""

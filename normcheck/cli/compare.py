@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from normcheck.cli import _complete
 from normcheck.cli._selection import device_option, seed_option, selection, selection_options, timeout_option
 from normcheck.cli._types import OneOf
 from normcheck.cli.output import OutputError, check_file, console, is_stream, say, standard_output, write_file
@@ -17,6 +18,7 @@ from normcheck.printable import printable
 from normcheck.report import Report
 from normcheck.reports import FORMATS, render
 from normcheck.reports.text import plural
+from normcheck.reports.view import Detail
 
 
 @click.command(name="compare")
@@ -25,6 +27,7 @@ from normcheck.reports.text import plural
     "backends",
     multiple=True,
     metavar="NAME|[ALIAS=]HOST:TARGET",
+    shell_complete=_complete.backends,
     help="See normcheck backends; your own code, torch:path/to/file.py:attribute; another interpreter, "
     "old=torch@path/to/python; or a recording, gpu=file:run.safetensors. Default: numpy, torch and jax.",
 )
@@ -54,6 +57,7 @@ from normcheck.reports.text import plural
 @click.option(
     "--suite",
     metavar="NAME",
+    shell_complete=_complete.suites,
     help="Take the options that the configuration has under this name; what is typed counts more.",
 )
 @click.option(
@@ -68,6 +72,8 @@ from normcheck.reports.text import plural
 @click.option(
     "--format", "format_name", type=OneOf("format", FORMATS), default="table", help="Default: table."
 )
+@click.option("-q", "--quiet", is_flag=True, help="Print the verdict alone.")
+@click.option("-v", "--verbose", is_flag=True, help="Print every case, also those that pass.")
 @click.option(
     "--output",
     type=click.Path(dir_okay=False, readable=False),
@@ -86,13 +92,14 @@ def command(ctx: click.Context, /, **options: Any) -> int:
     normcheck compare --method layer --fixture x.npy --backend torch --backend mine=torch:norm.py:layer_norm
     """
     format_name, output, known = (options.pop(name) for name in ("format_name", "output", "write_known"))
+    detail = _detail(options.pop("quiet"), options.pop("verbose"), format_name)
     for file in (output, known):
         if file is not None:
             check_file(file)
     if known is not None:
         _held(known)  # what cannot be understood is refused before the run
     report = _compare(ctx, **options)
-    delivered = _delivered(report, format_name, output)
+    delivered = _delivered(report, format_name, output, detail)
     if known is not None:
         delivered = _written(report, known) and delivered
     return report.exit_code or (ExitCode.OK if delivered else ExitCode.BAD_INPUT)
@@ -126,19 +133,28 @@ def _compare(
     return replace(report, suite=suite)
 
 
-def _delivered(report: Report, format_name: str, output: str | None) -> bool:
+def _detail(quiet: bool, verbose: bool, format_name: str) -> Detail:
+    """How much the table says; UsageError for what contradicts itself, or has no table to speak of."""
+    if quiet and verbose:
+        raise UsageError("--quiet and --verbose contradict each other: give one")
+    if (quiet or verbose) and format_name != "table":
+        raise UsageError(f"--format {format_name} has one form: --quiet and --verbose are for the table")
+    return Detail.VERDICT if quiet else Detail.ALL if verbose else Detail.USUAL
+
+
+def _delivered(report: Report, format_name: str, output: str | None, detail: Detail) -> bool:
     """Write the report where it is wanted; False, and a line that says why, where it did not get there."""
     try:
         if output is not None:
-            write_file(output, render(report, format_name))
+            write_file(output, _rendered(report, format_name, detail))
         else:
-            _show(report, format_name)
+            _show(report, format_name, detail)
     except OutputError as error:
         instead = "" if output is None else "; the report goes to standard output"
         say(f"normcheck: {printable(str(error))}{instead}")
         if output is not None:
             with contextlib.suppress(OutputError):
-                _show(report, format_name)
+                _show(report, format_name, detail)
         return False
     return True
 
@@ -166,11 +182,15 @@ def _written(report: Report, file: str) -> bool:
     return True
 
 
-def _show(report: Report, format_name: str) -> None:
+def _rendered(report: Report, format_name: str, detail: Detail) -> str:
+    return render(report, format_name, **({"detail": detail} if format_name == "table" else {}))
+
+
+def _show(report: Report, format_name: str, detail: Detail) -> None:
     with standard_output():
         if format_name == "table":
             from normcheck.reports.table import show
 
-            show(report, console())
+            show(report, console(), detail)
         else:
             click.echo(render(report, format_name), nl=False)

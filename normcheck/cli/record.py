@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from normcheck.cli import _complete
 from normcheck.cli._selection import device_option, seed_option, selection, selection_options, timeout_option
 from normcheck.cli.output import check_file, say, write_file
 from normcheck.errors import ExitCode
@@ -18,6 +19,7 @@ from normcheck.verdict import Verdict
     "--backend",
     required=True,
     metavar="NAME|[ALIAS=]HOST:TARGET",
+    shell_complete=_complete.backends,
     help="The backend to record, as for compare.",
 )
 @click.option(

@@ -75,7 +75,7 @@ def judge(
         return failed
     found = cast("Floats", actual)
     scale = Scale(dtype=dtype, unit=unit or dtype.unit_roundoff)
-    return concluded(measure(found, truth, scale, bound.allowed), found, scale, bound, x)
+    return concluded(measure(found, truth, scale, bound.allowed, bound.loose), found, scale, bound, x)
 
 
 def unfit(
@@ -109,7 +109,7 @@ def judge_printed(values: Array, decimals: int, truth: Truth, *, x: Floats | Non
     if (failed := unfit(values, truth.value.shape, None)) is not None:
         return failed
     scale, bound = printed(decimals)
-    return concluded(measure(values, truth, scale, bound.allowed), values, scale, bound, x)
+    return concluded(measure(values, truth, scale, bound.allowed, bound.loose), values, scale, bound, x)
 
 
 def concluded(figures: Figures, actual: Floats, scale: Scale, bound: Bound, x: Floats | None) -> Judgement:

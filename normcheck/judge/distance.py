@@ -82,7 +82,8 @@ class Figures:
     """What a pass gathers; positions count the elements of the whole array in C order.
 
     ``misplaced`` counts the elements of which one side alone is not finite, or both are differently;
-    ``compared`` those of which both are finite, to which all other figures belong. ``over`` of them have a
+    ``compared`` those of which both are finite. All other figures belong to these, and to infinities that the bound
+    explains, which are as far off as where infinity begins. ``over`` of them have a
     backward error of more than is allowed. ``worst`` and ``first_misplaced`` are positions, -1 for none, with what
     is expected there. ``excused`` is the largest backward error beyond what ``excuse`` explains; ``unsettled`` counts
     the elements that are not finite, but otherwise than expected, where that is right too.
@@ -124,10 +125,13 @@ class Figures:
 
 
 class Measure:
-    """Gathers the figures of one array against the oracle; ``allowed`` is the backward error up to which it passes."""
+    """Gathers the figures of one array against the oracle.
 
-    def __init__(self, scale: Scale, allowed: float) -> None:
-        self.scale, self.allowed = scale, allowed
+    ``allowed`` is the backward error up to which it passes, ``loose`` that up to which it is LOOSE.
+    """
+
+    def __init__(self, scale: Scale, allowed: float, loose: float) -> None:
+        self.scale, self.allowed, self.most = scale, allowed, max(allowed, loose)
         self.figures = Figures()
 
     def add(self, actual: Floats, truth: Truth, locate: Locate) -> None:
@@ -206,12 +210,12 @@ class Measure:
         unsaid = undecided(value, some.cond)
         finite = np.isfinite(actual) & np.isfinite(value) & ~unsaid
         if not finite.all():
+            finite |= self._overflown(some) & ~unsaid
             settled = finite | unsaid | (actual == expected) | (np.isnan(actual) & np.isnan(expected))
             if some.unsettled is not None:
                 either = some.unsettled & ~np.isfinite(actual) & ~settled
                 figures.unsettled += int(np.count_nonzero(either))
                 settled |= either
-            settled |= self._overflown(some)
             if not settled.all():
                 self._misplaced(np.flatnonzero(~settled), value, locate)
             positions = np.flatnonzero(finite)
@@ -225,28 +229,34 @@ class Measure:
                 return whole(positions[found])
 
         difference = some.difference()
+        infinite = np.isinf(difference)
+        if infinite.any():
+            difference = np.where(infinite, self.scale.short_of_infinity(value), difference)
         relative = np.where(difference == 0, 0.0, difference / np.abs(value))
         ulp = ulp_distance(actual.astype(expected.dtype, copy=False), expected)
-        figures.compared += difference.size
+        figures.compared += difference.size - int(np.count_nonzero(infinite))
         figures.abs_diff = max(figures.abs_diff, float(difference.max()))
         figures.rel_diff = max(figures.rel_diff, float(relative.max()))
         figures.ulp = max(figures.ulp, int(ulp.max()))
-        beta = self.scale.beta(difference, value, some.cond, some.cond2, some.forgiven)
+        beta, excused = self._betas(difference, some)
         self._worst(beta, value, locate)
         if some.excused is not None:
             figures.excuse = some.excuse
-            beta = self.scale.beta(difference - some.excused, value, some.cond, some.cond2, some.forgiven)
-        figures.excused = max(figures.excused, float(beta.max()))
+        figures.excused = max(figures.excused, float(excused.max()))
+
+    def _betas(self, difference: Array, some: _Elements) -> tuple[Array, Array]:
+        """The backward error of elements that are off by ``difference``, and that of what has no excuse."""
+        about = (some.value, some.cond, some.cond2, some.forgiven)
+        beta = self.scale.beta(difference, *about)
+        return beta, beta if some.excused is None else self.scale.beta(difference - some.excused, *about)
 
     def _overflown(self, some: _Elements) -> NDArray[np.bool_]:
-        """What is infinite, and within the bound of a number that is written down as that."""
+        """What is infinite, and within the bounds of a number that is written down as that."""
         value, beyond = some.value, np.isinf(some.actual) & np.isfinite(some.value)
         found: NDArray[np.bool_] = beyond & (np.signbit(some.actual) == np.signbit(value))
         if found.any():
-            beta = self.scale.beta(
-                self.scale.short_of_infinity(value), value, some.cond, some.cond2, some.forgiven
-            )
-            found &= beta <= self.allowed
+            beta, excused = self._betas(self.scale.short_of_infinity(value), some)
+            found &= (beta <= self.most) | (excused <= self.allowed)
         return found
 
     def _worst(self, beta: Array, value: Array, locate: Locate) -> None:
@@ -276,19 +286,21 @@ def threads_for(size: int, per_thread: int) -> int:
     return max(1, min(os.cpu_count() or 1, size // per_thread, MAX_THREADS))
 
 
-def measure(actual: Floats, truth: Truth, scale: Scale, allowed: float) -> Figures:
+def measure(actual: Floats, truth: Truth, scale: Scale, allowed: float, loose: float) -> Figures:
     """The figures of a whole array, on several threads where it is large."""
     size = actual.size
     threads = threads_for(size, PER_THREAD)
     whole = _Elements.of(actual, truth)
 
     def figures(start: int, stop: int) -> Figures:
-        gathered = Measure(scale, allowed)
+        gathered = Measure(scale, allowed, loose)
         for first in range(start, stop, AT_ONCE):
             some = whole.at(slice(first, min(first + AT_ONCE, stop)))
             gathered._add(some, partial(operator.add, first))
         return gathered.figures
 
+    if threads == 1:  # starting one would take longer than all that it does
+        return figures(0, size)
     step = max(-(-size // threads), 1)
     starts = range(0, size, step)
     with ThreadPoolExecutor(threads) as pool:  # NumPy lets go of the interpreter while it computes

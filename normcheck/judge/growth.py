@@ -55,7 +55,7 @@ def variations(case: Case, output: Output) -> Iterator[Variation]:
     size = math.prod(case.shape)
     for axis in _axes(case, output):
         length = case.shape[axis]
-        elements = _set_size(case) if _set_size(_case(case, axis, 2 * length)) > _set_size(case) else length
+        elements = _set_size(case) if _grows(case, axis) else length
         parts = [STEP**step for step in range(SHORTER, 0, -1)] if _can_be_cut(case, axis) else []
         cut = [part for part in parts if elements // part >= LEAST and length >= part]
         yield from (Variation(axis=axis, length=-(-length // part)) for part in cut)
@@ -85,10 +85,15 @@ def _axes(case: Case, output: Output) -> Sequence[int]:
 
 def _lengthens(case: Case, output: Output, axis: int) -> bool:
     """True if sums that ``output`` is made of get longer with ``axis``."""
-    longer = _case(case, axis, 2 * case.shape[axis])
-    if not case.uses_running and _set_size(longer) > _set_size(case):
+    if not case.uses_running and _grows(case, axis):
         return True
-    return output in (Output.GRAD_WEIGHT, Output.GRAD_BIAS) and axis not in _parameter_axes(case)
+    by_channel = output in (Output.GRAD_WEIGHT, Output.GRAD_BIAS) or output.is_state
+    return (by_channel or (case.uses_running and case.steps > 0)) and axis not in _parameter_axes(case)
+
+
+def _grows(case: Case, axis: int) -> bool:
+    """True if statistic sets get larger with ``axis``."""
+    return _set_size(_case(case, axis, 2 * case.shape[axis])) > _set_size(case)
 
 
 def _partition(case: Case) -> Partition:

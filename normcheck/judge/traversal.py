@@ -51,7 +51,9 @@ class _State:
     def __init__(
         self, candidates: Sequence[Candidate], sums: Sums, canary_sums: Mapping[str, Gathered]
     ) -> None:
-        self.measures = [(each, Measure(each.scale, each.bound.allowed)) for each in candidates]
+        self.measures = [
+            (each, Measure(each.scale, each.bound.allowed, each.bound.loose)) for each in candidates
+        ]
         self.sums, self.canary_sums = sums, canary_sums
 
     def merge(self, other: _State) -> None:

@@ -78,12 +78,12 @@ class Oracle:
     ) -> None:
         self.inputs, self.outputs, self.partition = inputs, tuple(outputs), partition
         self.blocks = blocks(partition, tile)
-        self.n = 1 if running else partition.max_n
         precise = stats is DType.FLOAT64
         self.unit = 2.0**-104 if precise else 2.0**-53
         self.rule = rule
         self.precise, self._running, self._training = precise, running, training
         self.stats = stats
+        self.n = self._summed()
         self.weight = Weight(inputs, convention.weight, precise=precise)
         given = None if convention.bias is Bias.IGNORED else inputs.bias
         self.bias = inputs.broadcast(given, 0.0)
@@ -116,7 +116,7 @@ class Oracle:
                 plain = self._plain._state
                 state = {o: replace(s, value=_known(s.value, high(plain[o].value))) for o, s in state.items()}
             held = {o: stored(value, inputs.state_dtype, stats) for o, value in state.items()}
-            self._state = held if self._training.steps else state
+            self._state = held if training.sums else state
 
     def prepare(self, each: Each) -> None:
         """Compute the statistics of all blocks, where there are few enough sets to keep them."""
@@ -141,7 +141,7 @@ class Oracle:
             incoming = batch = None
             if self._running:
                 mean, var = (self._state[o].for_sets(block.start, block.stop) for o in STATE)
-                roundoffs = probable_roundoffs(self.terms(Output.RUNNING_VAR)) * self.stats.output_roundoff
+                roundoffs = probable_roundoffs(self.n) * self.stats.output_roundoff
                 statistics = Given.of(mean, var, self.rule, tiny=self.stats.tiny, roundoffs=roundoffs)
                 piece: Callable[[Tile], Piece] = self._piece
             else:
@@ -211,6 +211,12 @@ class Oracle:
             return self.n
         rows = self.inputs.x.size // self.parameter_of(output).size
         return max(self.n if output is Output.GRAD_WEIGHT else 1, rows)
+
+    def _summed(self) -> int:
+        """The largest count of elements summed for x̂: running statistics have in them what they were trained on."""
+        if not self._running:
+            return self.partition.max_n
+        return self.terms(Output.RUNNING_VAR) if self._training.sums else 1
 
     def parameter_of(self, gradient: Output) -> Floats:
         """The parameter whose gradient an output is."""
@@ -344,7 +350,7 @@ class Oracle:
         old_mean = given(inputs.running_mean, precise=self.precise)
         old_var = given(inputs.running_var, precise=self.precise)
         training = self._training
-        if training.momentum is None or training.steps == 0:
+        if not training.sums:
             return {Output.RUNNING_MEAN: old_mean, Output.RUNNING_VAR: old_var}
         if batch is None:
             batch = []

@@ -146,6 +146,11 @@ class Training:
     old: bool = False  # the momentum weighs the old ones
     biased: bool = False  # the running variance takes the biased one
 
+    @property
+    def sums(self) -> bool:
+        """True if there is a training step, so that running statistics have sums of the batch in them."""
+        return self.momentum is not None and self.steps > 0
+
     @classmethod
     def of(cls, case: Case, convention: Convention) -> Training:
         """How ``case`` trains."""

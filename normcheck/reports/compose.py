@@ -4,25 +4,32 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from normcheck.case import Method, Output
 from normcheck.report import EXPECTED, Comparison, Report
 from normcheck.reports import paragraphs
 from normcheck.reports.agreement import agreement
 from normcheck.reports.figures import ROLES, by_case, by_law, by_output
+from normcheck.reports.multiples import multiples
 from normcheck.reports.text import KNOWN, MARKS, number, plural
-from normcheck.reports.view import Line, Pairs, Role, Section, Span, View
+from normcheck.reports.untested import untested
+from normcheck.reports.view import Detail, Line, Pairs, Role, Section, Span, View
 from normcheck.verdict import Verdict
 
 
-def compose(report: Report) -> View:
+def compose(report: Report, detail: Detail = Detail.USUAL) -> View:
     """The view of ``report`` that every format for people draws."""
+    if detail is Detail.VERDICT:
+        nothing = View(head=(), sections=(), paragraphs=(), remarks=(), untested=(), summary=())
+        return replace(nothing, summary=tuple(_summary(report)))
     methods = dict.fromkeys(result.case.method for result in report.results)
     return View(
         head=_head(report),
-        sections=tuple(_section(report, method) for method in methods),
+        sections=tuple(_section(report, method, folds=detail is Detail.USUAL) for method in methods),
         paragraphs=tuple(paragraphs.paragraphs(report)),
         remarks=tuple(paragraphs.remarks(report)),
+        untested=untested(report),
         summary=tuple(_summary(report)),
     )
 
@@ -37,21 +44,24 @@ def _head(report: Report) -> Line:
     )
 
 
-def _section(report: Report, method: Method) -> Section:
+def _section(report: Report, method: Method, *, folds: bool) -> Section:
     results = [result for result in report.results if result.case.method is method]
     elsewhere = {id(result) for result in report.decided_elsewhere()}
     decisive = [result for result in results if id(result) not in elsewhere]
     by_oracle = [result for result in results if not result.law and result.output is Output.Y]
     others = [r for r in decisive if not r.law and r.output is not Output.Y and r.backend != EXPECTED]
     laws = [result for result in decisive if result.law]
+    several = len({result.case.method for result in report.results}) > 1
+    own = multiples(report, by_oracle)
+    words = "  max |Δ| and backward error β of y against the oracle"
     return Section(
         title=(
             Span(f"{method} norm", Role.TITLE),
-            Span("  max |Δ| and backward error β of y against the oracle", Role.QUIET),
+            Span(f"{words}, β also as a multiple of the framework's own" if own else words, Role.QUIET),
         ),
         answer=agreement(decisive),
         matrices=(
-            by_case(by_oracle),
+            by_case(by_oracle, own, folds=folds, several=several),
             *([by_output(others)] if others else []),
             *([by_law(laws)] if laws else []),
         ),

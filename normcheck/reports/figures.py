@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from itertools import groupby
 
 from normcheck.case import Case, Output
 from normcheck.dtype import DType
 from normcheck.report import EXPECTED, Comparison
-from normcheck.reports.text import KNOWN, MARKS, number, roundoffs
+from normcheck.reports.text import KNOWN, MARKS, number, plural, roundoffs
 from normcheck.reports.view import Figures, Matrix, Role, Row
 from normcheck.verdict import SEVERITY, Verdict
 
@@ -60,17 +61,36 @@ def place(result: Comparison) -> str:
     return " ".join(filter(None, case_name(result.case)))
 
 
-def by_case(results: Iterable[Comparison]) -> Matrix:
-    """A row for each case of ``results``, which are of y."""
+def by_case(
+    results: Iterable[Comparison], multiples: Mapping[int, str], *, folds: bool, several: bool
+) -> Matrix:
+    """A row for each case of ``results``, which are of y: first those that need attention.
+
+    Where it ``folds`` the cases that pass are one row, if another one needs attention or there are ``several`` tables.
+    ``multiples`` are by the id of a result.
+    """
     results = list(results)
     backends = _backends(results)
-    rows = []
+    rows: list[Row] = []
+    passed: list[Row] = []
+    folded: list[Comparison] = []
     for case, group in groupby(results, key=lambda result: result.case):
         found = {result.backend: result for result in group if result.backend != EXPECTED}
         name, detail = case_name(case)
         allowed = next((r.allowed for r in found.values() if r.allowed is not None), None)
-        cells = tuple(_figures(found.get(backend)) for backend in backends)
-        rows.append(Row(name=name, detail=detail, cells=cells, last=roundoffs(allowed)))
+        cells = tuple(
+            _figures(found.get(backend), multiple=multiples.get(id(found.get(backend)), ""))
+            for backend in backends
+        )
+        fine = all(result.verdict is Verdict.PASS for result in found.values())
+        if fine:
+            folded += found.values()
+        (passed if fine else rows).append(Row(name=name, detail=detail, cells=cells, last=roundoffs(allowed)))
+    if folds and len(passed) > 1 and (rows or several):
+        said = f"{len(passed)} others that pass" if rows else plural(len(passed), "case")
+        (worst,) = _worst_rows(results, {said: folded})
+        passed = [replace(worst, detail="the worst of each", last="")]
+    rows += passed
     return Matrix(title="", corner="case", columns=backends, last="allowed", rows=tuple(rows))
 
 
@@ -121,7 +141,7 @@ def _backends(results: Iterable[Comparison]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(r.backend for r in results if r.backend != EXPECTED))
 
 
-def _figures(result: Comparison | None, *, placed: bool = False) -> Figures | None:
+def _figures(result: Comparison | None, *, placed: bool = False, multiple: str = "") -> Figures | None:
     if result is None:
         return None
     quiet = result.verdict.good or result.known is not None
@@ -139,4 +159,5 @@ def _figures(result: Comparison | None, *, placed: bool = False) -> Figures | No
         word=result.verdict.value if quiet else result.verdict.value.upper(),
         place=place(result) if placed else "",
         role=role(result),
+        multiple=multiple,
     )

@@ -1,7 +1,8 @@
 """The report as JSON, schema_version 1 (DESIGN §5), and back; ``schema.json`` beside this module describes it.
 
 A result is written flat: the id of its case, what sets that apart, and the figures of its judgement. ``summary`` and
-all that a result repeats of its case follow from the rest, and reading checks that they do.
+all that a result repeats of its case follow from the rest, and reading checks that they do. So does ``not_tested``, but
+from the fixtures of the normcheck that wrote it too.
 """
 
 from __future__ import annotations
@@ -14,10 +15,12 @@ from typing import Any
 from normcheck.case import Case
 from normcheck.data import from_data, parse, to_data
 from normcheck.report import Comparison, Judgement, Report
+from normcheck.reports.untested import untested
 
 SCHEMA_VERSION = 1
 
 _OF_THE_CASE = ("method", "params", "fixture", "dtype", "mode")  # repeated in each result
+_DERIVED = ("schema_version", "summary", "not_tested")
 _JUDGEMENT = tuple(field.name for field in fields(Judgement))
 
 
@@ -45,7 +48,7 @@ def read(text: str) -> Report:
     except ValueError as error:
         raise ValueError(str(error).replace(".judgement", "", 1)) from None
     derived = to_dict(report)
-    for name in derived:
+    for name in derived.keys() - {"not_tested"}:
         if name not in document or document[name] != derived[name]:
             raise ValueError(f"{name} is missing, or contradicts the rest of the report")
     return report
@@ -62,6 +65,7 @@ def to_dict(report: Report) -> dict[str, Any]:
         "results": [
             _flat(result, each) for result, each in zip(report.results, data.pop("results"), strict=True)
         ],
+        "not_tested": dict(untested(report)),
         "pairs": data.pop("pairs"),
         "cases": [
             {"id": case.id, **each} for case, each in zip(report.cases, data.pop("cases"), strict=True)
@@ -96,7 +100,7 @@ def _flat(result: Comparison, data: dict[str, Any]) -> dict[str, Any]:
 
 def _nested(document: dict[str, Any]) -> dict[str, Any]:
     """The document as :func:`normcheck.data.to_data` spells a report."""
-    rest = {name: value for name, value in document.items() if name not in ("schema_version", "summary")}
+    rest = {name: value for name, value in document.items() if name not in _DERIVED}
     cases = [_without(each, "id") for each in _objects(document, "cases")]
     results = _objects(document, "results")
     by_id: dict[Any, dict[str, Any]] = {}

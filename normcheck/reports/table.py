@@ -17,7 +17,7 @@ from normcheck.printable import printable
 from normcheck.report import Report
 from normcheck.reports.compose import compose
 from normcheck.reports.terminal import new_table, plain, write
-from normcheck.reports.view import Figures, Line, Matrix, Pairs, Paragraph, Role, Row, Section
+from normcheck.reports.view import Detail, Figures, Line, Matrix, Pairs, Paragraph, Role, Row, Section
 
 PIPE_WIDTH = 120  # columns that side-by-side tables may take where there is no terminal
 NAME_WIDTH = 20  # of names and cases, which may be folded to it
@@ -35,19 +35,22 @@ STYLES = {
 }
 
 
-def render(report: Report) -> str:
+def render(report: Report, detail: Detail = Detail.USUAL) -> str:
     """The report as plain text: lines of any length, no colour, no trailing blanks."""
-    return "".join(plain(block) for block in _blocks(report, PIPE_WIDTH))
+    return "".join(plain(block) for block in _blocks(report, PIPE_WIDTH, detail))
 
 
-def show(report: Report, console: Console) -> None:
+def show(report: Report, console: Console, detail: Detail = Detail.USUAL) -> None:
     """Print the report to ``console``, fitted to its width, with its colours."""
-    for block in _blocks(report, console.width if console.is_terminal else PIPE_WIDTH):
+    for block in _blocks(report, console.width if console.is_terminal else PIPE_WIDTH, detail):
         write(block, console)
 
 
-def _blocks(report: Report, width: int) -> Iterator[RenderableType]:
-    view = compose(report)
+def _blocks(report: Report, width: int, detail: Detail) -> Iterator[RenderableType]:
+    view = compose(report, detail)
+    if detail is Detail.VERDICT:
+        yield Text("\n").join(map(_text, view.summary))
+        return
     yield _text(view.head)
     for section in view.sections:
         yield from _section(section, width)
@@ -55,6 +58,9 @@ def _blocks(report: Report, width: int) -> Iterator[RenderableType]:
         yield from _paragraph(paragraph)
     for remark in view.remarks:
         yield _below(_text(remark))
+    if view.untested:
+        left_out = "; ".join(f"{kind}: {members}" for kind, members in view.untested)
+        yield _below(_said(f"not tested  {left_out}", Role.QUIET))
     yield _below(Text("\n").join(map(_text, view.summary)))
 
 
@@ -97,7 +103,8 @@ def _stacked(matrix: Matrix) -> Table:
         table.add_row(_name(row))
         for name, cell in zip(matrix.columns, row.cells, strict=True):
             if cell is not None:
-                figures = (cell.difference, cell.backward_error, cell.allowed)
+                beta = " ".join(filter(None, (cell.multiple, cell.backward_error)))
+                figures = (cell.difference, beta, cell.allowed)
                 verdict = _said(f"{cell.word} {cell.mark}", cell.role)
                 place = [_said(cell.place, Role.QUIET)] if placed else []
                 table.add_row(_said(f"  {name}"), *figures, verdict, *place)
@@ -112,14 +119,18 @@ def _name(row: Row) -> Text:
 def _column(cells: Sequence[Figures | None]) -> list[Text]:
     """A backend's cells, their numbers aligned."""
     width = max((len(cell.backward_error) for cell in cells if cell is not None), default=0)
-    return [Text("") if cell is None else _cell(cell, width) for cell in cells]
+    multiple = max((len(cell.multiple) for cell in cells if cell is not None), default=0)
+    return [Text("") if cell is None else _cell(cell, width, multiple) for cell in cells]
 
 
-def _cell(cell: Figures, width: int) -> Text:
+def _cell(cell: Figures, width: int, multiple: int) -> Text:
     if not cell.backward_error:
         return _said(f"{cell.word} {cell.mark}", cell.role)
     beta = _said(f"{cell.backward_error:>{width}}", Role.QUIET if cell.role is Role.GOOD else cell.role)
-    parts = [*([_said(cell.difference)] if cell.difference else []), beta, _said(cell.mark, cell.role)]
+    parts = [*([_said(cell.difference)] if cell.difference else []), beta]
+    if multiple:
+        parts.append(_said(f"{cell.multiple:>{multiple}}", Role.QUIET))
+    parts.append(_said(cell.mark, cell.role))
     return Text(" ").join(parts)
 
 

@@ -10,6 +10,14 @@ import enum
 from dataclasses import dataclass
 
 
+class Detail(enum.Enum):
+    """How much is said."""
+
+    VERDICT = enum.auto()  # the last lines alone
+    USUAL = enum.auto()  # passes in one row where something else needs attention
+    ALL = enum.auto()  # every case
+
+
 class Role(enum.Enum):
     """The meaning of a piece of text."""
 
@@ -39,7 +47,8 @@ class Figures:
     """A result in a table.
 
     ``word`` is its verdict, ``place`` the case in which it was found where its row is of more than one. A result
-    without figures has the empty string in their place.
+    without figures has the empty string in their place. ``multiple`` is β as a multiple of that of the framework's own
+    implementation, such as ``1.6×``; it decides nothing.
     """
 
     difference: str
@@ -49,6 +58,7 @@ class Figures:
     word: str
     place: str
     role: Role
+    multiple: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,10 +117,14 @@ class Section:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class View:
-    """A report from top to bottom; ``remarks`` are lines that stand alone."""
+    """A report from top to bottom; ``remarks`` are lines that stand alone.
+
+    ``untested`` is what the run left out, as kinds and their members.
+    """
 
     head: Line
     sections: tuple[Section, ...]
     paragraphs: tuple[Paragraph, ...]
     remarks: tuple[Line, ...]
+    untested: tuple[tuple[str, str], ...]
     summary: tuple[Line, ...]

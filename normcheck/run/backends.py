@@ -135,6 +135,12 @@ def backend_specs(names: Iterable[str | BackendSpec]) -> tuple[tuple[BackendSpec
     return usable, notes
 
 
+def host_of(argument: str) -> str:
+    """The framework that a ``--backend`` names, whether or not it can be used; empty where it names none."""
+    parts = _ARGUMENT.fullmatch(argument)
+    return parts["host"] if parts else ""
+
+
 def moved(text: str, folder: str) -> str:
     """A ``--backend`` as it is to be written elsewhere: its files are named from ``folder``."""
     parts = _ARGUMENT.fullmatch(text)

@@ -67,7 +67,6 @@ class WorkerClient:
                 return Answer(verdict=Verdict.ERROR, reason=f"not run: {error}")
         process = self._process
         try:
-            self._await_ready(process)
             return self._exchange(process, question)
         except _DeadError as death:
             self._deaths += 1
@@ -135,19 +134,24 @@ class WorkerClient:
         self._ready = True
 
     def _exchange(self, process: WorkerProcess, question: Question) -> Answer:
+        """Send a case and wait for its answer.
+
+        The first one goes out before the worker is ready: its arrays arrive while the framework is imported. What the
+        worker has said by then explains best why it did not take them.
+        """
+        if self._failed is not None:
+            self._await_ready(process)  # which says how
         self._number += 1
-        deadline, room = time.monotonic() + self.timeout, room_for(question)
-        asked = {"task": task_of(question.case, once=question.once), "number": self._number, "room": room}
-        try:
-            process.socket.settimeout(self.timeout)
-            frames.send(process.socket, asked, question.packed)
-        except TimeoutError:
-            raise _DeadError(Verdict.TIMEOUT, f"took no input for {self.timeout:g} s") from None
-        except OSError:
-            raise _DeadError(
-                Verdict.CRASH, f"{process.exit_description()} before its input was there"
-            ) from None
-        header, outputs = self._receive(process, deadline, "computing", room)
+        since, room, ready = time.monotonic(), room_for(question), self._ready
+        untaken = self._send(process, question, room)
+        if not ready:
+            self._await_ready(process)
+            since = time.monotonic()
+        if isinstance(untaken, TimeoutError):
+            raise _DeadError(Verdict.TIMEOUT, f"took no input for {self.timeout:g} s")
+        if untaken is not None:
+            raise _DeadError(Verdict.CRASH, f"{process.exit_description()} before its input was there")
+        header, outputs = self._receive(process, since + self.timeout, "computing", room)
         if header.get("kind") != "result" or header.get("number") != self._number:
             raise _DeadError(Verdict.ERROR, "answered with nonsense instead of a result")
         try:
@@ -155,6 +159,16 @@ class WorkerClient:
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise _DeadError(Verdict.ERROR, f"answered with nonsense: {error!r}"[:REASON_KEPT]) from None
         return answer.with_gradients_owed() if self._differentiates else answer
+
+    def _send(self, process: WorkerProcess, question: Question, room: int) -> OSError | None:
+        """Send a case; the error where the worker does not take it."""
+        asked = {"task": task_of(question.case, once=question.once), "number": self._number, "room": room}
+        try:
+            process.socket.settimeout(self.timeout if self._ready else max(START_TIMEOUT, self.timeout))
+            frames.send(process.socket, asked, question.packed)
+        except OSError as error:
+            return error
+        return None
 
     def _receive(
         self, process: WorkerProcess, deadline: float, doing: str, room: int = 0

@@ -126,21 +126,32 @@ def within(room: int, reply: Dict[str, Any]) -> Dict[str, Tagged]:
 
 
 def _listen(sock: socket.socket, inbox: queue.SimpleQueue[Any]) -> None:
-    """Hand on what comes in; end the process with the parent, even in the middle of a computation."""
+    """Hand on what comes in; end the process with the parent, even in the middle of a computation.
+
+    All of an array at once: for each of hundreds of pieces the import of a framework would have to be interrupted.
+    """
+
+    def read_into(view: memoryview) -> int:
+        return sock.recv_into(view, len(view), socket.MSG_WAITALL)
+
     try:
         while True:
-            inbox.put(frames.receive(sock.recv_into))
+            inbox.put(frames.receive(read_into))
     except (EOFError, OSError):
         os._exit(0)
 
 
 @contextlib.contextmanager
 def _no_collection() -> Iterator[None]:
-    """Look for no garbage: to import a framework makes none to speak of, and takes a tenth longer with the search."""
+    """Look for no garbage: to import a framework makes none to speak of, and takes a tenth longer with the search.
+
+    What has been made stays as long as the process: the first search that follows would go through all of it.
+    """
     gc.disable()
     try:
         yield
     finally:
+        gc.freeze()
         gc.enable()
 
 

@@ -14,6 +14,11 @@ from normcheck.report import EXPECTED, Report
 from normcheck.verdict import Verdict
 
 
+def on_the_worker_of(backend: str) -> list[pytest.MarkDecorator]:
+    """The marks of tests that share the worker of ``backend`` with all others of it, in whatever file."""
+    return [pytest.mark.usefixtures("kept_workers"), pytest.mark.xdist_group(f"backend {backend}")]
+
+
 def compare(*methods: Any, backend: str, **options: Any) -> Report:
     """Compare one backend; skip where it is installed but not usable, as tinygrad without a compiler."""
     host = re.match(r"(?:\w+=)?([\w.]+)", backend)  # of a target too, as in mine=torch:norm.py:layer

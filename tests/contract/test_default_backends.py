@@ -20,7 +20,7 @@ pytestmark = pytest.mark.usefixtures("kept_workers")
 DTYPES = ("float32", "float64")
 
 
-@pytest.fixture(scope="module", params=in_one_place("default backends:", DEFAULT))
+@pytest.fixture(scope="module", params=in_one_place("backend", DEFAULT))
 def backend(request: pytest.FixtureRequest) -> str:
     name: str = request.param
     require_backend(name)

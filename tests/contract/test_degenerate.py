@@ -30,7 +30,7 @@ STATED: dict[tuple[str, Method], dict[str, Verdict]] = {
 }
 
 
-@pytest.mark.parametrize("backend", in_one_place("degenerate", ["numpy", "torch", "jax"]))
+@pytest.mark.parametrize("backend", in_one_place("backend", ["numpy", "torch", "jax"]))
 def test_degenerate_input_gives_what_is_stated(backend: str) -> None:
     report = compare(fixtures=["n-1", "empty-batch"], backend=backend)
     found: dict[tuple[str, Method], set[Verdict]] = {}
@@ -40,7 +40,7 @@ def test_degenerate_input_gives_what_is_stated(backend: str) -> None:
     assert {key: {stated[backend]} for key, stated in STATED.items()} == found
 
 
-@pytest.mark.parametrize("backend", in_one_place("degenerate", ["numpy", "torch", "jax"]))
+@pytest.mark.parametrize("backend", in_one_place("backend", ["numpy", "torch", "jax"]))
 def test_the_gradients_of_an_empty_batch_are_zeros_of_the_parameters_shape(backend: str) -> None:
     report = compare(["layer", "group"], fixtures=["empty-batch"], backend=backend)
     sums = [r for r in report.results if r.output in {Output.GRAD_WEIGHT, Output.GRAD_BIAS}]

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from driver import compare, verdicts, wrong
+from driver import compare, on_the_worker_of, verdicts, wrong
 
 from normcheck.case import Output
 from normcheck.verdict import Verdict
+
+pytestmark = on_the_worker_of("equinox")
 
 
 def test_mode_ema_of_equinox_normalizes_with_what_it_has_averaged() -> None:

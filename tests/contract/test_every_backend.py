@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
 import pytest
 from driver import compare, verdicts, wrong
-from support import in_one_place, require_backend
+from support import CHECKOUT, in_one_place, require_backend
 
 import normcheck
-from normcheck.backends import BUILTIN, DEFAULT
+from normcheck.backends import BUILTIN, DEFAULT, missing
 from normcheck.case import Method, Mode, Output
 from normcheck.report import EXPECTED, Report
+from normcheck.reports.listing import matrix_row, why_not
 from normcheck.run.probe import BackendStatus, probe_backends
 from normcheck.verdict import Verdict
 
@@ -35,10 +37,11 @@ ALONE = {
     ("torch", "bias"),
     ("torch.channels_last", "bias"),
 }  # where it shows: one parameter without the other
+IMPORTED = {"torch", "jax", "flax", "equinox", "haiku"}  # into the tests' process, by other tests too
 BOTH = "the modules of torch.nn have both weight and bias, or neither"
 
 
-@pytest.fixture(scope="module", params=in_one_place("every backend:", BUILTIN))
+@pytest.fixture(scope="module", params=in_one_place("backend", BUILTIN))
 def backend(request: pytest.FixtureRequest) -> str:
     name: str = request.param
     require_backend(name)
@@ -58,6 +61,18 @@ def report(backend: str) -> Report:
 def status(backend: str) -> BackendStatus:
     (found,) = probe_backends([backend])
     return found
+
+
+def test_it_is_what_the_page_says_or_says_why_not(backend: str, status: BackendStatus) -> None:
+    """The page is docs/backends.md."""
+    assert bool(status.environment) is (status.reason is None)
+    if status.reason is not None:
+        return
+    text = (CHECKOUT / "docs" / "backends.md").read_text(encoding="utf-8")
+    (row,) = (line for line in text.splitlines() if line.startswith(f"| `{backend}` |"))
+    written = [cell.strip() for cell in re.findall(r"[^|]+", row)]
+    _, version, *cells = matrix_row(status)
+    assert [*cells, why_not(status)] == [*written[2:], *([""] * (9 - len(written)))], version
 
 
 def test_every_case_passes_or_is_not_offered(report: Report) -> None:
@@ -140,19 +155,30 @@ def test_a_weight_counts_without_a_bias_and_the_reverse(backend: str, parameter:
     assert raised == {(r.case.method, r.output) for r in faults}
 
 
-def test_a_device_that_is_not_there_is_unavailable(backend: str) -> None:
+def test_a_device_that_is_not_there_is_unavailable(backend: str, request: pytest.FixtureRequest) -> None:
+    """Which an adapter says as it starts; a worker only hands it on."""
+    if backend.partition(".")[0] in IMPORTED:
+        request.getfixturevalue("in_this_process")
     report = normcheck.compare("layer", backends=[backend], fixtures=["nc"], device="abacus")
     assert {Verdict.UNAVAILABLE} == {r.verdict for r in report.results if r.backend == backend}
     assert any("abacus" in (r.reason or "") or "clang" in (r.reason or "") for r in report.results)
 
 
-@pytest.mark.parametrize("name", in_one_place("every backend:", DEFAULT))
+@pytest.mark.parametrize("name", in_one_place("backend", DEFAULT))
 def test_two_runs_are_the_same_to_the_last_bit(name: str) -> None:
     runs = [compare("group", fixtures=["odd", "image"], backend=name) for _ in range(2)]
     first, second = (
         [(r.case.id, r.output, r.max_abs_diff, r.backward_error) for r in run.results] for run in runs
     )
     assert first == second
+
+
+def test_what_is_missing_is_not_usable_and_says_so() -> None:
+    names = [name for name in BUILTIN if missing(name) is not None]
+    found = {each.name: each for each in probe_backends(names)} if names else {}
+    assert names == list(found)
+    for name, status in found.items():
+        assert ({}, missing(name)) == (status.environment, status.reason)
 
 
 def test_every_method_has_a_backend_that_computes_it() -> None:

@@ -18,7 +18,7 @@ QUICK = [name for name, entry in BUILTIN.items() if not entry.by_hand and name !
 HALF_ROUNDS = {"flax.linen", "flax.nnx", "haiku", "onnx.reference", "mlx", "tensorflow", "torch.decomp"}
 
 
-@pytest.fixture(scope="module", params=in_one_place("convention", QUICK))
+@pytest.fixture(scope="module", params=in_one_place("backend", QUICK))
 def backend(request: pytest.FixtureRequest) -> str:
     name: str = request.param
     require_backend(name)

@@ -9,6 +9,7 @@ from normcheck.case import Output
 from normcheck.verdict import Verdict
 
 
+@pytest.mark.usefixtures("in_this_process")
 @pytest.mark.parametrize("library", ["flax.linen", "flax.nnx"])
 def test_the_fast_variance_of_flax_is_its_default_and_an_option(library: str) -> None:
     names = [library, f"{library}[use_fast_variance=True]", f"{library}[use_fast_variance=False]"]

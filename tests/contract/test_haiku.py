@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from driver import compare, verdicts
+from driver import compare, on_the_worker_of, verdicts
 
 from normcheck.case import Method, Output
 from normcheck.verdict import Verdict
+
+pytestmark = on_the_worker_of("haiku")
 
 
 def test_the_unclipped_variance_of_haiku_is_seen() -> None:

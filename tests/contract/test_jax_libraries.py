@@ -21,7 +21,7 @@ STABLE = (
 SMALL = ("nc", "nchw", "nhwc", "odd", "documents")  # no offsets: what E[x²]-E[x]² gets right too
 
 
-@pytest.fixture(scope="module", params=in_one_place("stable", STABLE))
+@pytest.fixture(scope="module", params=in_one_place("backend", STABLE))
 def backend(request: pytest.FixtureRequest) -> str:
     name: str = request.param
     require_backend(name.partition("[")[0])

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import functools
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from commands import Commands
 from driver import compare, wrong
 from support import Completed, in_one_place, require_backend
 
@@ -139,23 +141,36 @@ PASSING = [
 ]
 
 
+@pytest.fixture(scope="module")
+def commands() -> Iterator[Callable[[str], Commands]]:
+    """A process for each backend of Keras, of which a process has one; the last one that was asked for stays."""
+    started: dict[str, Commands] = {}
+
+    def commands(under: str) -> Commands:
+        if under not in started:
+            while started:
+                started.popitem()[1].close()
+            started[under] = Commands(KERAS_BACKEND=under)
+        return started[under]
+
+    yield commands
+    for each in started.values():
+        each.close()
+
+
 @pytest.fixture
 def own(
-    run: Callable[..., Completed],
-    invoke: Callable[..., Completed],
-    parsed: Any,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
+    commands: Callable[[str], Commands], run: Callable[..., Completed], parsed: Any, tmp_path: Path
 ) -> Callable[..., list[dict[str, Any]]]:
-    """The results of one's own layer; a process has one backend of Keras, this one NumPy."""
+    """The results of one's own layer."""
     (tmp_path / "own.py").write_text(OWN)
-    monkeypatch.setenv("KERAS_BACKEND", "numpy")
 
     def results(under: str, method: str, name: str, *options: str) -> list[dict[str, Any]]:
         target = f"mine={on(under)}:own.py:{name}"
         chosen = ["--method", method, "--fixture", "nchw", *options]
         chosen += ["--normalized-ndim", "3"] if method == "layer" else []
-        command = invoke if under == "numpy" else run
+        # TensorFlow, which has one test, is the one that runs as users run it
+        command = run if under == "tensorflow" else functools.partial(commands(under).run, cwd=tmp_path)
         report = parsed(command("compare", "--backend", target, "--format", "json", *chosen).stdout)
         found = [row for row in report["results"] if row["backend"] == "mine"]
         assert found
@@ -164,7 +179,6 @@ def own(
     return results
 
 
-@pytest.mark.filterwarnings("ignore::RuntimeWarning")  # of NumPy, where fixtures overflow
 @pytest.mark.parametrize(
     ("under", "method", "name"),
     [
@@ -194,6 +208,7 @@ def test_the_training_argument_makes_eval_mode(under: str, own: Any, name: str) 
     assert {"pass"} == {row["verdict"] for row in own(under, "batch", name, "--mode", "eval")}
 
 
+@pytest.mark.xdist_group("keras on jax")
 def test_ones_own_function_gets_the_arrays_of_the_framework(own: Any) -> None:
     require_backend("keras")
     results = own("jax", "group", "function")
@@ -233,6 +248,7 @@ def test_a_layer_is_judged_by_what_it_was_made_with(
     assert all(shown in row["case"] for row in rows)
 
 
+@pytest.mark.xdist_group("keras on jax")
 def test_a_layer_without_a_scale_is_given_none(own: Any) -> None:
     require_backend("keras")
     rows = own("jax", "group", "no_scale")

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import pytest
-from driver import compare, reasons, verdicts
+from driver import compare, on_the_worker_of, reasons, verdicts
 
 from normcheck.verdict import Verdict
+
+pytestmark = on_the_worker_of("mlx")
 
 
 def test_mlx_has_its_own_interleaved_groups() -> None:

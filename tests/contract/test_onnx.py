@@ -21,14 +21,14 @@ ONNX = ("onnxruntime", "onnx.reference")
 EXACT = {"eps": 2.0**-10, "momentum": 0.25}  # which float32 holds
 
 
-@pytest.mark.parametrize("backend", in_one_place("onnx", ONNX))
+@pytest.mark.parametrize("backend", in_one_place("backend", ONNX))
 def test_running_variances_are_translated_to_the_precision_of_float64(backend: str) -> None:
     report = compare("batch", backend=backend, fixtures=["n-2", "nchw"], dtype="float64", **EXACT)
     for output in (Output.Y, Output.RUNNING_MEAN, Output.RUNNING_VAR):
         assert verdicts(report, output) == {"batch": {Verdict.PASS}}
 
 
-@pytest.mark.parametrize("backend", in_one_place("onnx", ONNX))
+@pytest.mark.parametrize("backend", in_one_place("backend", ONNX))
 @pytest.mark.parametrize(
     ("options", "reason", "evaluated"),
     [
@@ -47,7 +47,7 @@ def test_what_onnx_cannot_hold_in_an_attribute_is_unsupported(
     assert reason in reasons(report)
 
 
-@pytest.mark.parametrize("backend", in_one_place("onnx", ONNX))
+@pytest.mark.parametrize("backend", in_one_place("backend", ONNX))
 @pytest.mark.parametrize(
     ("method", "parameters"),
     [
@@ -77,7 +77,7 @@ def test_half_precision_is_float32_in_an_operator_that_something_follows(
     assert {method: {Verdict.PASS}} == verdicts(report)
 
 
-@pytest.mark.parametrize("backend", in_one_place("onnx", ONNX))
+@pytest.mark.parametrize("backend", in_one_place("backend", ONNX))
 @pytest.mark.parametrize("opset", [18, 21])
 def test_group_norm_is_one_pass_by_onnx_definition(backend: str, opset: int) -> None:
     """See docs/findings/onnx-group-norm-one-pass.py; if this fails, ONNX has a better definition by now."""

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from driver import compare, verdicts
+from driver import compare, on_the_worker_of, verdicts
 
 from normcheck.verdict import Verdict
 
+pytestmark = on_the_worker_of("onnxruntime")
 EXACT = {"eps": 2.0**-10, "momentum": 0.25}  # which float32 holds
 
 

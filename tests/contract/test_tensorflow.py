@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from driver import compare
+from driver import compare, on_the_worker_of
 
 from normcheck.case import Output
 from normcheck.verdict import Verdict
 
+pytestmark = on_the_worker_of("tensorflow")
 METHODS = ["batch", "layer", "instance", "group"]
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from driver import compare
+from driver import compare, on_the_worker_of
 
 import normcheck
 from normcheck.verdict import Verdict
+
+pytestmark = on_the_worker_of("torch.channels_last")
 
 
 def test_channels_last_memory_is_what_the_kernel_gets() -> None:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from driver import compare
+from driver import compare, on_the_worker_of
 
 from normcheck.run.probe import probe_backends
 from normcheck.verdict import Verdict
+
+pytestmark = on_the_worker_of("torch.compile")
 
 
 def test_the_compiler_is_the_default_one() -> None:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from driver import compare, verdicts
+import pytest
+from driver import compare, on_the_worker_of, verdicts
 
 from normcheck.verdict import Verdict
+
+pytestmark = on_the_worker_of("torch.nn")
 
 LAYERS = """
 import torch
@@ -21,6 +24,7 @@ wrong = Wrong(4, 8)
 """
 
 
+@pytest.mark.usefixtures("in_this_process")
 def test_modules_hold_the_users_own_layers_too(tmp_path: Path) -> None:
     """Each is judged with the groups that it was made with."""
     (tmp_path / "layers.py").write_text(LAYERS)

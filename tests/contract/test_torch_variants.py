@@ -17,7 +17,7 @@ PLAIN = set(Output) - {Output.SUM, Output.GRAD_RESIDUAL}  # of what gets no resi
 
 @pytest.mark.parametrize("mode", Mode)
 @pytest.mark.parametrize(
-    "backend", in_one_place("variant", ["torch.nn", "torch.channels_last", "torch.decomp"])
+    "backend", in_one_place("backend", ["torch.nn", "torch.channels_last", "torch.decomp"])
 )
 def test_all_methods_outputs_and_groupings_pass(backend: str, mode: Mode) -> None:
     dtypes = [DType.FLOAT32, DType.FLOAT64]

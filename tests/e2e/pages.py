@@ -21,7 +21,7 @@ from normcheck.ledger.read import ledger_of
 
 PAGES = {
     str(path.relative_to(CHECKOUT)): path
-    for path in (CHECKOUT / "README.md", *sorted((CHECKOUT / "docs").rglob("*.md")))
+    for path in (CHECKOUT / "README.md", CHECKOUT / "SKILL.md", *sorted((CHECKOUT / "docs").rglob("*.md")))
 }
 TITLE = re.compile(r'title="([^"]+)"')
 EXIT_CODE = re.compile(r"# exit code (\d+)")
@@ -50,14 +50,22 @@ STAND_INS = {
     ("--fixture", "core"): (("--fixture", "nc"), "one fixture of the tag shows that the command works"),
     ("--fixture", "adversarial"): (("--fixture", "n-3"), "likewise"),
 }
-NORMS = """import torch
+SOURCES = {
+    "norms.py": """import torch
 
 def layer_norm(x, weight, bias, eps, normalized_shape):
     return torch.nn.functional.layer_norm(x, normalized_shape, weight, bias, eps)
 
 def rms_norm(x, weight, eps):
+    wide = x.float()
+    return (wide * torch.rsqrt(wide.pow(2).mean(-1, keepdim=True) + eps) * weight.float()).to(x.dtype)
+""",
+    "gemma.py": """import torch
+
+def rms_norm(x, weight, eps):
     return x * torch.rsqrt(x.pow(2).mean(-1, keepdim=True) + eps) * (1 + weight)
-"""
+""",
+}
 WHERE_NONE_IS_TYPED = {"--fixture": "nc", "--backend": "numpy"}  # all of them take minutes
 IN_FULL = {"compare --method layer --backend layer=torch:layers.py:ffn_norm"}  # chooses the fixtures that fit
 CONFIGURATIONS = (OWN_FILE, PROJECT_FILE)
@@ -177,7 +185,8 @@ class Reader:
         (self.folder / "data").mkdir()
         save_file(arrays, self.folder / "data/activations.safetensors")
         (self.folder / "src").mkdir()
-        (self.folder / "src/norms.py").write_text(NORMS, encoding="utf-8")
+        for name, text in SOURCES.items():
+            (self.folder / "src" / name).write_text(text, encoding="utf-8")
         python = self.folder / "path/to/venv/bin/python"
         python.parent.mkdir(parents=True)
         python.write_text(f'#!/bin/sh\nexec "{sys.executable}" "$@"\n', encoding="utf-8")

@@ -247,7 +247,7 @@ MUTANTS: tuple[Mutant, ...] = (
         ("nothing_returned", "", "None"),
         ("list_returned", "", "a list"),
         ("volumes_refused", "", "raises where there are five axes"),
-        ("dies", "", "aborts where the last axis is odd"),
+        ("dies", "", "aborts where the last axis is odd", {"ends_its_process": True}),
         breaks=("result",),
     ),
     *mutants(

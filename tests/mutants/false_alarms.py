@@ -199,12 +199,12 @@ def main() -> int:
             survey(backend, arguments.cases, arguments.seed, tallies, accused, each)
             seconds = time.perf_counter() - start
             print(f"{backend} {each.name}: {arguments.cases} cases, {seconds:.0f} s", file=sys.stderr)
+            if arguments.record:  # now: what follows may take hours
+                _record(tallies, ", ".join(arguments.method or ["all"]))
     for (backend, name, dtype, output), tally in sorted(tallies.items()):
         counts = ", ".join(f"{count} {verdict}" for verdict, count in tally.verdicts.items())
         print(f"{backend:10}{name:30}{dtype:10}{output:13}{tally.ratio:10.3g}  {counts}; {tally.worst}")
     print(*accused, sep="\n")
-    if arguments.record:
-        _record(tallies, ", ".join(arguments.method or ["all"]))
     return 1 if any(line.startswith(Verdict.FAIL) for line in accused) else 0
 
 

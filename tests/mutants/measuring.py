@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import functools
 import math
+import sys
+import warnings
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 from files import path_of
 from registry import CORE, Implementation, Mutant
 
 import normcheck
 from normcheck import Comparison, Verdict
+from normcheck.worker import target
 
-AT_ONCE = {"numpy": 12, "torch": 6, "jax": 3}  # processes: they share two cores, and frameworks need memory
+AT_ONCE = 12  # the oracle's work is shared by a run; pairs, which nothing here looks at, grow with the square
 BAD = {Verdict.FAIL, Verdict.ERROR, Verdict.CRASH, Verdict.TIMEOUT}
 REASONS = {  # that are no matter of digits
     "dtype": ("has dtype",),
@@ -96,13 +101,13 @@ def batches(
         alike[one.host, one.methods, one.fixtures, dtypes(one)].append(one)
     return tuple(
         Batch(
-            members=tuple(members[start : start + AT_ONCE[host]]),
+            members=tuple(members[start : start + AT_ONCE]),
             methods=methods,
             fixtures=fixtures,
             dtypes=kinds,
         )
-        for (host, methods, fixtures, kinds), members in alike.items()
-        for start in range(0, len(members), AT_ONCE[host])
+        for (_, methods, fixtures, kinds), members in alike.items()
+        for start in range(0, len(members), AT_ONCE)
     )
 
 
@@ -124,9 +129,33 @@ def _results(batch: Batch) -> Iterator[Comparison]:
     fixtures = () if batch.fixtures == CORE else [path_of(name) for name in batch.fixtures]
     alike: dict[tuple[str, ...], list[str]] = defaultdict(list)
     for method in batch.methods:
-        alike[tuple(one.argument(method) for one in batch.members)].append(method)
+        alike[tuple(one.target(method) for one in batch.members)].append(method)
     for targets, methods in alike.items():
-        yield from normcheck.compare(methods, backends=targets, fixtures=fixtures, dtype=batch.dtypes).results
+        with _as_in_a_worker():
+            members = zip(batch.members, targets, strict=True)
+            backends = {one.name: _backend(one, place) for one, place in members}
+            report = normcheck.compare(methods, backends=backends, fixtures=fixtures, dtype=batch.dtypes)
+        yield from report.results
+
+
+def _backend(one: Implementation, place: str) -> Any:
+    """What is at ``place``, for this process: to start one for each, with its framework, is most of what runs cost.
+
+    The file is run anew for each, so that what one remembers is no other's.
+    """
+    return f"{one.host}:{place}" if one.ends_its_process else (one.host, target.load(place, one.host))
+
+
+@contextmanager
+def _as_in_a_worker() -> Iterator[None]:
+    """Nothing is heard of warnings, and the folder of a target is on the path no longer than the run."""
+    path = [*sys.path]
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        sys.path[:] = path
 
 
 def _outcome(one: Implementation, method: str, dtype: str, results: Sequence[Comparison]) -> Outcome:

@@ -24,7 +24,8 @@ class Implementation:
     """A target of normcheck in the corpus: ``attribute`` of ``file``, hosted by ``host``.
 
     ``catalogue`` is what it is an example of, by the ids of CATALOGUE; ``fixtures`` are what it is run on: CORE is
-    normcheck's default, so that the command has no options but the method and the dtype.
+    normcheck's default, so that the command has no options but the method and the dtype. It is called in this process,
+    unless it ``ends_its_process``.
     """
 
     file: str
@@ -35,19 +36,20 @@ class Implementation:
     host: str = "numpy"
     dtypes: tuple[str, ...] = DTYPES
     fixtures: tuple[str, ...] = CORE
+    ends_its_process: bool = False
 
     @property
     def name(self) -> str:
         return f"{self.file}.{self.attribute}"
 
-    def argument(self, method: str) -> str:
-        """What ``--backend`` takes: of an implementation of several methods the one for ``method``."""
+    def target(self, method: str) -> str:
+        """Where it is, as ``--backend`` takes it: of an implementation of several methods the one for ``method``."""
         own = (
             {"rms": ".uncentred", "instance": ".of_instances"}.get(method, "")
             if len(self.methods) > 1
             else ""
         )
-        return f"{self.name}={self.host}:{CORPUS / self.file}.py:{self.attribute}{own}"
+        return f"{CORPUS / self.file}.py:{self.attribute}{own}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -75,6 +76,19 @@ def test_a_known_survivor_survives(one: Mutant) -> None:
 @pytest.mark.parametrize("one", batched(*HONEST))
 def test_an_honest_implementation_is_never_accused(one: Implementation) -> None:
     assert [f"{o.method} {o.dtype} {o.complaint}" for o in outcomes(one) if o.accused] == []
+
+
+def test_a_worker_says_the_same_as_this_process() -> None:
+    """Of a mutant and an honest one, to the last figure."""
+    chosen = [one for one in ALL if one.name in {"affine.bias_ignored", "honest_numpy.two_pass"}]
+    found = []
+    for ends in (False, True):
+        members = tuple(replace(one, ends_its_process=ends) for one in chosen)
+        (batch,) = batches(members, lambda one: ("float32",))
+        outcomes = run(replace(batch, methods=("layer", "rms"), fixtures=("nchw",)))
+        found.append([replace(outcome, implementation=None) for outcome in outcomes])
+    assert found[0] == found[1]
+    assert {True, False} == {outcome.killed for outcome in found[0]}
 
 
 def test_the_corpus_is_large_and_has_no_name_twice() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -92,9 +93,17 @@ def test_the_axes_are_those_that_sums_go_over(
 
 
 def test_running_statistics_leave_no_sums_in_y() -> None:
-    case = case_of(Method.BATCH, (64, 3), Mode.EVAL)
+    case = replace(case_of(Method.BATCH, (64, 3), Mode.EVAL), steps=0)
     assert [] == list(variations(case, Output.Y))
     assert {0} == {each.axis for each in variations(case, Output.GRAD_WEIGHT)}
+
+
+@pytest.mark.parametrize("mode", Mode)
+def test_training_steps_leave_theirs_of_samples_and_positions(mode: Mode) -> None:
+    """Instance norm averages the statistics of a channel's samples, whose sets do not go over the samples."""
+    case = case_of(Method.INSTANCE, (64, 3, 9), mode, momentum=0.1, track_running_stats=True)
+    output = Output.RUNNING_MEAN if mode is Mode.TRAIN else Output.Y
+    assert {0, 2} == {each.axis for each in variations(case, output)}
 
 
 def test_sums_get_shorter_and_longer_but_never_too_short_to_be_of_a_kind() -> None:

@@ -352,7 +352,7 @@ def test_axes_that_are_not_the_last_are_within_their_claim(method: Method, axes:
 
 
 @given(layers())
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_every_value_of_random_layers_is_within_its_claim(of: Layer) -> None:
     check(of)
 

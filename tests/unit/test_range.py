@@ -61,9 +61,9 @@ def test_what_is_short_of_infinity_by_something_is_not_rounded_to_it(dtype: DTyp
 @pytest.mark.parametrize("sign", [1, -1])
 @pytest.mark.parametrize("dtype", NARROW)
 def test_what_the_bound_lets_overflow_may_be_infinite(dtype: DType, sign: int) -> None:
-    """Sums are off by 18 roundoffs at most: 8 of them, and no 30, make this number one that is infinite."""
+    """18 roundoffs pass, 20 are LOOSE: what is short of infinity by 8, by 18.5 or by 30 of them."""
     unit = dtype.output_roundoff
-    for roundoffs, verdict in ((8, Verdict.PASS), (30, Verdict.FAIL)):
+    for roundoffs, verdict in ((8, Verdict.PASS), (18.5, Verdict.LOOSE), (30, Verdict.FAIL)):
         value = sign * dtype.largest * (1 - roundoffs * unit)
         found = judged(sign * np.inf, value, dtype.largest, dtype=dtype, sums=dtype)
         assert verdict is found.verdict

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 import scheduling
 import support
+from commands import Commands
 from in_process import host, judged
 
 from normcheck import backends
@@ -98,6 +99,17 @@ def test_the_command_in_this_process_ends_with_its_code(
     (tmp_path / "f.py").write_text("import os\ndef norm(x, weight, bias, *, eps): return x * os.getpid()\n")
     options = ["--method", "layer", "--fixture", "nc", "--backend", "numpy:f.py:norm", "--no-gradients"]
     assert (1, "") == (invoke("compare", *options).returncode, invoke("--version").stderr)
+
+
+def test_a_process_that_stays_ends_each_command_with_its_code(tmp_path: Path) -> None:
+    (tmp_path / "f.py").write_text("import sys\ndef norm(x, weight, bias, *, eps): print('junk'); return x\n")
+    options = ["--method", "layer", "--fixture", "nc", "--backend", "numpy:f.py:norm", "--no-gradients"]
+    commands = Commands()
+    done = [commands.run(*words, cwd=tmp_path) for words in (["--version"], ["compare", *options])]
+    commands.close()
+    assert [0, 1] == [each.returncode for each in done]
+    assert done[0].stdout.startswith("normcheck ")
+    assert "FAIL" in done[1].stdout
 
 
 class Item:

@@ -9,10 +9,14 @@ from dataclasses import replace
 import pytest
 from test_reports import CASE, CRASHED, FAILED, PASSED, judged, report
 
-from normcheck.case import Output
-from normcheck.report import EXPECTED, Comparison, Known, Pair
+from normcheck.case import Case, Method, Output
+from normcheck.dtype import DType
+from normcheck.fixtures import catalogue
+from normcheck.parameters import Params
+from normcheck.report import EXPECTED, Comparison, Judgement, Known, Pair, Report
 from normcheck.reports.compose import compose
-from normcheck.reports.view import Line, Role
+from normcheck.reports.untested import untested
+from normcheck.reports.view import Detail, Line, Role
 from normcheck.verdict import Verdict
 
 OTHER = replace(CASE, fixture="g")
@@ -117,3 +121,100 @@ def test_expected_values_stand_before_the_backends_in_the_matrix_of_pairs() -> N
     assert section.pairs is not None
     assert (EXPECTED, "numpy", "torch") == section.pairs.names
     assert set(names) == set(section.pairs.cells)
+
+
+def rows(found: Report, detail: Detail = Detail.USUAL) -> list[tuple[str, str]]:
+    (section,) = compose(found, detail).sections
+    return [(row.name, row.detail) for row in section.matrices[0].rows]
+
+
+def test_what_needs_attention_is_first_and_what_passes_is_one_row() -> None:
+    third = judged(replace(PASSED, case=replace(CASE, fixture="h")), backward_error=4.0)
+    failed = replace(FAILED, case=replace(CASE, fixture="z"))
+    found = report(PASSED, replace(PASSED, case=OTHER), third, failed)
+    assert ["z", "3 others that pass"] == [name for name, _ in rows(found)]
+    assert ["z", "f", "g", "h"] == [name for name, _ in rows(found, Detail.ALL)]
+    (section,) = compose(found).sections
+    worst, absent = section.matrices[0].rows[1].cells
+    assert absent is None
+    assert worst is not None
+    assert "4.00" == worst.backward_error
+    assert ["f", "g", "h"] == [name for name, _ in rows(report(PASSED, replace(PASSED, case=OTHER), third))]
+
+
+def test_of_several_methods_what_passes_is_a_row_for_each() -> None:
+    layer = replace(CASE, method=Method.LAYER, params=Params())
+    two = (PASSED, replace(PASSED, case=OTHER))
+    found = report(*two, *(replace(r, case=replace(layer, fixture=r.case.fixture)) for r in two))
+    assert [["2 cases"], ["2 cases"]] == [
+        [row.name for row in section.matrices[0].rows] for section in compose(found).sections
+    ]
+
+
+def test_beside_beta_is_a_multiple_of_the_frameworks_own() -> None:
+    """Where it was compared in the same case under its own name; it changes no verdict."""
+    own, mine = judged(of("torch"), backward_error=2.0), judged(of("mine"), backward_error=5.0)
+    found = replace(report(own, mine), arguments={"torch": "torch", "mine": "mine=torch:a.py:f"})
+    (section,) = compose(found).sections
+    (row,) = section.matrices[0].rows
+    assert ["", "2.50×"] == [cell.multiple for cell in row.cells if cell]
+    assert "multiple of the framework's own" in text(section.title)
+    for none in (
+        replace(found, arguments={}),
+        replace(found, results=(mine, judged(own, backward_error=0.0))),
+    ):
+        (section,) = compose(none).sections
+        assert {""} == {cell.multiple for cell in section.matrices[0].rows[0].cells if cell}
+        assert "multiple" not in text(section.title)
+
+
+def test_the_verdict_alone_is_the_summary() -> None:
+    found = report(PASSED, FAILED)
+    alone, usual = compose(found, Detail.VERDICT), compose(found)
+    assert usual.summary == alone.summary
+    assert ((), (), ()) == (alone.sections, alone.paragraphs, alone.untested)
+
+
+def test_what_was_not_tested_is_said_by_kind() -> None:
+    found = replace(report(PASSED), fixtures={"f": "documents"})
+    told = dict(untested(found))
+    assert {"dtypes", "fixtures", "outputs", "laws"} == set(told)
+    assert "float64, float16, bfloat16" == told["dtypes"]
+    core = len([f for f in catalogue().values() if "core" in f.tags and "stateless" not in f.excluded])
+    assert f"{core - 1} of {core} core" in told["fixtures"]
+
+
+@pytest.mark.parametrize(
+    ("result", "kind", "said"),
+    [
+        (replace(PASSED, case=replace(CASE, outputs=(Output.Y,))), "outputs", "gradients"),
+        (replace(PASSED, law="shift"), "dtypes", "float64, float32, float16, bfloat16"),
+        (CRASHED, "dtypes", "float64, float32, float16, bfloat16"),
+        (of(EXPECTED), "dtypes", "float64, float32, float16, bfloat16"),
+    ],
+    ids=["no gradients", "a law", "no result", "expected values"],
+)
+def test_what_gave_no_result_was_not_tested(result: Comparison, kind: str, said: str) -> None:
+    found = replace(report(result), cases=(result.case,))
+    assert said == dict(untested(found))[kind]
+
+
+def test_outputs_that_a_backend_does_not_have_are_named_with_it() -> None:
+    lacking = replace(
+        PASSED, output=Output.GRAD_X, judgement=Judgement(verdict=Verdict.UNSUPPORTED, reason="r")
+    )
+    assert "gradients; grad_x of numpy" == dict(untested(report(PASSED, lacking)))["outputs"]
+    assert (
+        "gradients"
+        == dict(untested(report(PASSED, replace(PASSED, output=Output.GRAD_X), lacking)))["outputs"]
+    )
+
+
+def test_a_mode_and_devices_that_were_left_out_are_named() -> None:
+    batch = Case(
+        method=Method.BATCH, params=Params(momentum=0.1), fixture="f", shape=(2, 3), dtype=DType.FLOAT32
+    )
+    found = replace(report(replace(PASSED, case=batch)), cases=(batch,))
+    devices = replace(found.environment, backends={"a": {"device": "cpu"}, "b": {"device": "cuda"}})
+    told = dict(untested(replace(found, environment=devices)))
+    assert ("eval of batch norm", "all but cpu and cuda") == (told["modes"], told["devices"])

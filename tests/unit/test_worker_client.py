@@ -207,6 +207,35 @@ def test_a_framework_that_is_unavailable_is_no_death(asking: Callable[..., Askin
         asking([{"kind": "unavailable", "message": "no device"}]).answer()
 
 
+def test_what_a_worker_said_before_it_hung_up_is_heard_though_it_takes_no_input(
+    asking: Callable[..., Asking],
+) -> None:
+    made = asking([{"kind": "unavailable", "message": "no device"}, HANGS_UP])
+    made.question = Question.of(CASE, {"x": np.zeros((2**20, 3), np.float32)})
+    with pytest.raises(UnavailableError, match="no device"):
+        made.answer()
+
+
+def test_the_first_case_is_sent_before_the_worker_is_ready(asking: Callable[..., Asking]) -> None:
+    made = asking([])
+    process: Any = made.client._process
+    taken: list[frames.Tagged] = []
+
+    def import_the_framework(view: memoryview, deadline: float) -> int:
+        if not taken:
+            header, arrays = frames.receive(process._theirs.recv_into)
+            assert 1 == header["number"]
+            taken.append(arrays["x"])
+            frames.send(process._theirs, READY)
+            frames.send(process._theirs, OK, frames.pack(Y))
+        return FakeProcess.read_into(process, view, deadline)
+
+    process.read_into = import_the_framework
+    answer = made.answer()
+    assert (None, X.tolist()) == (answer.verdict, answer.outputs["y"].tolist())
+    assert X.tolist() == taken[0][1].tolist()
+
+
 # --- what is an answer -------------------------------------------------------------------------------------
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -85,6 +86,16 @@ def test_a_framework_that_cannot_be_used_is_unavailable(
     heard: Callable[..., Heard], adapter: str, message: str
 ) -> None:
     assert [{"kind": "unavailable", "message": message}] == heard(adapter=f"{__name__}:{adapter}")
+
+
+def test_garbage_is_looked_for_again_but_not_in_what_the_framework_is(heard: Callable[..., Heard]) -> None:
+    before = gc.get_freeze_count()
+    try:
+        heard()
+        assert gc.isenabled()
+        assert gc.get_freeze_count() > before
+    finally:
+        gc.unfreeze()
 
 
 def test_each_request_gets_a_result_with_its_number(heard: Callable[..., Heard]) -> None:
