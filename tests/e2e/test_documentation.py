@@ -12,6 +12,7 @@ from markdown_it import MarkdownIt
 from pages import OTHER_TOOLS, PAGES, Block, Reader, blocks
 from support import CHECKOUT, Completed
 
+import normcheck
 from normcheck.backends import BUILTIN
 from normcheck.cli import group
 
@@ -117,6 +118,12 @@ def test_the_readme_has_the_figures_that_were_measured() -> None:
     assert set(re.findall(r"(\d+) / \d+", accused[0])) == {"0"}
     korean = KOREAN.read_text(encoding="utf-8")
     assert all(f"{number}개" in korean for number in (broken, honest, len(BUILTIN)))
+
+
+def test_the_reference_has_every_public_name() -> None:
+    page = PAGES["docs/reference/python.md"].read_text(encoding="utf-8")
+    listed = {path.rpartition(".")[2] for path in re.findall(r"^::: (normcheck\.\S+)$", page, re.MULTILINE)}
+    assert listed == set(normcheck.__all__) - {"__version__"}
 
 
 def test_the_korean_readme_has_the_commands_of_the_english_one() -> None:
