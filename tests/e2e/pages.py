@@ -6,7 +6,7 @@ import re
 import shlex
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -136,7 +136,7 @@ class Reader:
             "python": self._python,
             "toml": self._toml,
             "json": lambda block: strict_json(block.text),
-            "yaml": lambda block: yaml.safe_load(block.text),
+            "yaml": self._yaml,
             "text": lambda block: None,  # by its name nothing that could be run
         }
         assert block.language in rules, f"{block.where}: nothing checks {block.language!r}"
@@ -153,9 +153,14 @@ class Reader:
         if config is not None:
             ledger_of(config)
 
+    def _yaml(self, block: Block) -> None:
+        for text in texts(yaml.safe_load(block.text)):
+            if text.startswith("normcheck "):
+                self._shell(replace(block, language="sh", text=text))
+
     def _shell(self, block: Block) -> None:
         for line, shown in commands(block):
-            words = shlex.split(line, comments=True)
+            words = shlex.split(line.replace("$GITHUB_STEP_SUMMARY", "summary.md"), comments=True)
             if words[:1] == ["normcheck"]:
                 stated = EXIT_CODE.search(line)
                 self._normcheck(block.where, words[1:], int(stated[1]) if stated else 0, shown)
@@ -180,6 +185,7 @@ class Reader:
         }
         arrays = {name: array.astype(np.float32) for name, array in numbers.items()}
         rows = draw.normal(size=(3, 768)).astype(np.float32)
+        (self.folder / "norm.py").write_text(SOURCES["norms.py"], encoding="utf-8")
         np.savez(self.folder / "activations.npz", **arrays)
         np.save(self.folder / "activations.npy", rows)
         (self.folder / "data").mkdir()
@@ -191,6 +197,16 @@ class Reader:
         python.parent.mkdir(parents=True)
         python.write_text(f'#!/bin/sh\nexec "{sys.executable}" "$@"\n', encoding="utf-8")
         python.chmod(0o755)
+
+
+def texts(document: Any) -> Iterator[str]:
+    """The texts of a document of YAML, such as the commands of a workflow."""
+    if isinstance(document, str):
+        yield document
+    for part in (
+        document.values() if isinstance(document, dict) else document if isinstance(document, list) else ()
+    ):
+        yield from texts(part)
 
 
 def here(words: Sequence[str], *, shortened: bool) -> list[str]:

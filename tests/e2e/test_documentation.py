@@ -58,6 +58,7 @@ def test_what_a_page_says_can_be_done(
         (Block("page:1", "toml", "", "a = 1"), "of which file"),
         (Block("page:1", "json", "", "{'x': 1}"), "property name"),
         (Block("page:1", "yaml", "", "a: b: c"), "mapping values"),
+        (Block("page:1", "yaml", "", "- run: normcheck compare --method lyaer"), "lyaer"),
         (Block("page:1", "rust", "", "fn main() {}"), "nothing checks 'rust'"),
     ],
     ids=lambda value: value.text.split("\n")[-1] if isinstance(value, Block) else "",
