@@ -137,7 +137,7 @@ class Reader:
             "toml": self._toml,
             "json": lambda block: strict_json(block.text),
             "yaml": self._yaml,
-            "text": lambda block: None,  # by its name nothing that could be run
+            "text": self._text,
         }
         assert block.language in rules, f"{block.where}: nothing checks {block.language!r}"
         rules[block.language](block)
@@ -152,6 +152,10 @@ class Reader:
         config = understood(block.text, Path(block.title))  # None where it does not speak of normcheck
         if config is not None:
             ledger_of(config)
+
+    def _text(self, block: Block) -> None:
+        hidden = re.search(r"^(\$|normcheck|pip|make) .*", block.text, re.MULTILINE)
+        assert not hidden, f"{block.where}: {hidden and hidden[0]!r} is a command, not text"
 
     def _yaml(self, block: Block) -> None:
         for text in texts(yaml.safe_load(block.text)):

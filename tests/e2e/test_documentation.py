@@ -14,7 +14,7 @@ from support import CHECKOUT, Completed
 
 import normcheck
 from normcheck.backends import BUILTIN
-from normcheck.cli import group
+from normcheck.cli import COMMANDS, group
 
 KOREAN = CHECKOUT / "README.ko.md"
 OPTION = re.compile(r"(?<![\w-])--[a-z][a-z-]*")
@@ -59,6 +59,7 @@ def test_what_a_page_says_can_be_done(
         (Block("page:1", "json", "", "{'x': 1}"), "property name"),
         (Block("page:1", "yaml", "", "a: b: c"), "mapping values"),
         (Block("page:1", "yaml", "", "- run: normcheck compare --method lyaer"), "lyaer"),
+        (Block("page:1", "text", "", "normcheck compare"), "is a command, not text"),
         (Block("page:1", "rust", "", "fn main() {}"), "nothing checks 'rust'"),
     ],
     ids=lambda value: value.text.split("\n")[-1] if isinstance(value, Block) else "",
@@ -95,13 +96,15 @@ def options(command: click.Command) -> Iterator[str]:
 
 
 @pytest.mark.parametrize("page", PAGES)
-def test_options_in_sentences_exist(page: str) -> None:
+def test_options_and_commands_in_sentences_exist(page: str) -> None:
     inline = [
         child.content
         for token in MarkdownIt().enable("table").parse(PAGES[page].read_text(encoding="utf-8"))
         for child in token.children or ()
         if child.type == "code_inline"
     ]
+    named = {code.split()[1] for code in inline if re.match(r"normcheck [a-z]+\b(?!\.)", code)}
+    assert named <= COMMANDS.keys()
     assert set(OPTION.findall("\n".join(inline))) <= {*options(group), *OF_OTHER_COMMANDS}
 
 
