@@ -41,9 +41,9 @@ def rms_norm(x, weight, eps):
 ```
 
 ```sh
-normcheck compare --method rms --convention weight=1+w \\
+normcheck compare --method rms --fixture nc --convention weight=1+w \\
     --backend mine=torch:gemma.py:rms_norm
-normcheck compare --method rms --dtype bfloat16 \\
+normcheck compare --method rms --fixture nc --dtype bfloat16 \\
     --convention cast_order=cast_then_affine \\
     --backend mine=torch:llama.py:rms_norm
 normcheck compare --method layer --dtype float16 \\
