@@ -129,7 +129,7 @@ class Canaries:
         """What the other methods' gradients of the weight are to be added to."""
         if not self._has_weight:
             return {}
-        shape = self.oracle.parameter_of(Output.GRAD_WEIGHT).shape
+        shape = self.oracle.formulas.parameter_of(Output.GRAD_WEIGHT).shape
         precise = self.oracle.precise
         return {name: Gathered(shape, precise=precise, conditions=False) for name in self._others}
 
@@ -137,7 +137,7 @@ class Canaries:
         """Add what a tile contributes."""
         if not sums:
             return
-        axes = self.inputs.axes_of(self.oracle.parameter_of(Output.GRAD_WEIGHT))
+        axes = self.inputs.axes_of(self.oracle.formulas.parameter_of(Output.GRAD_WEIGHT))
         with np.errstate(all="ignore"):
             for name, gathered in sums.items():
                 product = self._others[name].value(Output.GRAD_WEIGHT, tile)

@@ -62,7 +62,7 @@ class CaseJudge:
         self._scales = {o: Scale(dtype=case.dtype_of(o), unit=unit) for o in case.outputs}
         self._bounds = {
             output: Bound.for_sums_of(
-                self._oracle.terms(output), max_backward_error=options.max_backward_error
+                self._oracle.formulas.terms(output), max_backward_error=options.max_backward_error
             )
             for output in case.outputs
         }
@@ -196,7 +196,7 @@ class CaseJudge:
             return inputs.x.shape
         if output.is_state and inputs.running_mean is not None:
             return inputs.running_mean.shape
-        return self._oracle.parameter_of(output).shape
+        return self._oracle.formulas.parameter_of(output).shape
 
     def _x(self, output: Output) -> Floats | None:
         """What illustrates an element of ``output``: the input at its place, where there is one."""

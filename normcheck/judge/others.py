@@ -53,8 +53,8 @@ class Other:
         """One output at ``tile``, as (sets, elements); for a parameter's gradient what is to be summed for it."""
         x_hat = self._x_hat(tile)
         if output is Output.Y:
-            scaled = x_hat * self.oracle.weight.at(tile).value
-            return scaled + self.inputs.cut(self.oracle.bias, tile)
+            scaled = x_hat * self.oracle.formulas.weight.at(tile).value
+            return scaled + self.inputs.cut(self.oracle.formulas.bias, tile)
         if output is Output.GRAD_WEIGHT:
             return x_hat * self.inputs.grad_y_of(tile)
         if not self._statistics:
@@ -74,7 +74,7 @@ class Other:
         return centred * self._at("inverse_root", tile)
 
     def _h(self, tile: Tile) -> Real:
-        return h_of(self.inputs, self.oracle.weight, tile, precise=self._precise).value
+        return h_of(self.inputs, self.oracle.formulas.weight, tile, precise=self._precise).value
 
     def _exponent(self, tile: Tile) -> NDArray[np.int_]:
         return high(self._at("exponent", tile)).astype(np.int_)

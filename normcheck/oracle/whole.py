@@ -56,7 +56,7 @@ def whole(oracle: Oracle) -> dict[Output, Truth]:
                 forgiven=arrays.get("forgiven"),
                 excused=arrays.get("excused"),
                 excuse=excuse,
-                n=oracle.terms(output),
-                unit=oracle.unit,
+                n=oracle.formulas.terms(output),
+                unit=oracle.formulas.unit,
             )
     return {output: found[output] for output in oracle.outputs}

@@ -30,7 +30,7 @@ def power_of(
     case = Case(method=method, params=params, fixture="f", shape=given.x.shape, dtype=dtype)
     present = {"x": given.x, "weight": given.weight, "bias": given.bias}
     oracle = oracle_of(case, {name: array for name, array in present.items() if array is not None})
-    bound = Bound.for_sums_of(oracle.terms(Output.Y), max_backward_error=limit)
+    bound = Bound.for_sums_of(oracle.formulas.terms(Output.Y), max_backward_error=limit)
     scale = Scale(dtype=dtype, unit=dtype.unit_roundoff)
     _, powers = Traversal(case, oracle, {Output.Y: bound}, {Output.Y: scale}).run([])
     return powers[Output.Y]
