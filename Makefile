@@ -8,7 +8,7 @@ TRIED := dist.tried
 OLD := "normcheck needs Python 3.11 or later, this is " + sys.version.split()[0] + ": make PYTHON=python3.12 ..."
 
 .DEFAULT_GOAL := help
-.PHONY: help setup compare test test-browser check lint type format bench power docs fuzz release clean
+.PHONY: help setup compare test test-browser check lint type format bench power docs site fuzz release clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' Makefile
@@ -25,7 +25,7 @@ test-browser: $(VENV)/.developers ## click through the HTML pages in headless Ch
 	@sh tests/browser/install
 	NORMCHECK_REQUIRE_BROWSER=1 $(VENV)/bin/pytest tests/browser
 
-check: lint type ## what CI runs beside the tests: lint and type
+check: lint type site ## what CI runs beside the tests: lint, type and site
 
 lint: $(VENV)/.developers ## ruff, and the direction of imports
 	$(VENV)/bin/ruff check .
@@ -50,10 +50,14 @@ power: $(VENV)/.developers ## measure which broken implementations the checks ca
 fuzz: $(VENV)/.developers ## read 10,000 damaged files, and what else is in tests/fuzz; other ones with ARGS='--seed 1'
 	@for script in tests/fuzz/*.py; do $(VENV)/bin/python $$script $(ARGS) || exit 1; done
 
-docs: $(VENV)/.developers ## draw the picture in the README again, and write the pages of backends and conventions, and the extras
+docs: $(VENV)/.developers ## draw the pictures again, and write the pages of backends and conventions, and the extras
 	$(VENV)/bin/python docs/images/make.py
+	$(VENV)/bin/python docs/images/plots.py
 	$(VENV)/bin/python docs/make_backends.py
 	$(VENV)/bin/python docs/make_conventions.py
+
+site: $(VENV)/.developers ## build the website of the documentation into site/; a broken link fails
+	NO_MKDOCS_2_WARNING=1 $(VENV)/bin/mkdocs build
 
 release: $(VENV)/.developers ## build wheel and sdist into dist, install from each, and say how to upload them
 	rm -rf dist
@@ -67,7 +71,7 @@ release: $(VENV)/.developers ## build wheel and sdist into dist, install from ea
 	@echo "ready: $(VENV)/bin/twine upload dist/*"
 
 clean: ## remove .venv, caches and builds
-	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) build dist site .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # A half-made environment is removed, so that the next run begins again; what pip says is shown where it fails.

@@ -20,10 +20,34 @@ What a method leaves open, and what implementations do differently. normcheck ju
 `normcheck explain` prints the formula that is judged. The oracle evaluates y, gradients and running statistics under any of
 them, certified like the rest ([numerics.md](numerics.md#conventions)).
 
+```python title="gemma.py"
+import torch
+
+
+def rms_norm(x, weight, eps):
+    wide = x.float()
+    y = wide * torch.rsqrt(wide.pow(2).mean(-1, keepdim=True) + eps)
+    return (y * (1 + weight.float())).to(x.dtype)
 ```
-normcheck compare --method rms --convention weight=1+w --backend mine=torch:gemma.py:rms_norm
-normcheck compare --method layer --dtype bfloat16 --convention cast_order=cast_then_affine --backend mine=torch:norm.py:layer_norm
-normcheck compare --method layer --dtype float16 --backend torch --convention stats_dtype=float16
+
+```python title="llama.py"
+import torch
+
+
+def rms_norm(x, weight, eps):
+    wide = x.float()
+    y = wide * torch.rsqrt(wide.pow(2).mean(-1, keepdim=True) + eps)
+    return weight * y.to(x.dtype)
+```
+
+```sh
+normcheck compare --method rms --fixture nc --convention weight=1+w \\
+    --backend mine=torch:gemma.py:rms_norm
+normcheck compare --method rms --fixture nc --dtype bfloat16 \\
+    --convention cast_order=cast_then_affine \\
+    --backend mine=torch:llama.py:rms_norm
+normcheck compare --method layer --dtype float16 \\
+    --convention stats_dtype=float16 --backend torch
 ```
 
 This page is written by `make docs` from `normcheck/conventions/catalogue.py`. Where no value is PyTorch's, it is the method's, or

@@ -29,7 +29,7 @@ def main() -> None:
         highlight=False,
     )
     console.print("$ normcheck compare --method group", style="bold", markup=False)
-    show(normcheck.compare(method="group"), console)
+    show(normcheck.compare(method="group", seed=0), console)
     drawing = console.export_svg(title="normcheck", code_format=FORMAT, unique_id="normcheck")
     Path(__file__).with_name("compare.svg").write_text(drawing, encoding="utf-8")
 

@@ -230,7 +230,7 @@ def test_the_example_of_the_page_is_valid_and_is_read(
     format_schema: dict[str, Any], invoke: Run, tmp_path: Path
 ) -> None:
     page = (Path(__file__).parents[2] / "docs/fixtures.md").read_text()
-    example = page.split("```json\n")[1].split("```")[0]
+    example = page.split('```json title="paper.json"\n')[1].split("```")[0]
     assert Draft202012Validator(format_schema).is_valid(json.loads(example))
     done = compare(invoke, tmp_path, example, "--method", "layer", "--backend", "numpy")
     assert (0, False) == (done.returncode, "note:" in done.stdout), done.stdout
