@@ -41,6 +41,7 @@ OTHER_TOOLS = {
     "pip install 'normcheck[jax]'": INSTALLS,
     "pip install 'normcheck[flax]'": INSTALLS,
     "pip install 'normcheck[all]'": INSTALLS,
+    "pip install 'normcheck[report]'": INSTALLS,
 }
 
 # What a reader has and a test has not: what is typed in its place, and why.
