@@ -53,7 +53,7 @@ def _audit(audit: Audit) -> Iterator[RenderableType]:
         yield from map(Text, more)
     passed = dict.fromkeys(name for each in audit.findings for name in each.not_told_apart)
     if passed:
-        words = "on this data normcheck's bound does not tell from sound code either"
+        words = "on this data nothing tells from sound code, normcheck's bound included"
         yield Text(f"{words}: {'; '.join(passed)}; normcheck compare has other data", QUIET)
     yield Text("")
 

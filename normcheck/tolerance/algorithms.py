@@ -144,13 +144,12 @@ def computed(algorithm: Algorithm, case: Case, arrays: Mapping[str, Floats]) -> 
 
 def _summed(case: Case, arrays: Mapping[str, Floats], working: np.dtype[Any]) -> Floats:
     """What is normalized: x, or its sum with the residual."""
-    x = arrays["x"].astype(working)
-    if "residual" not in arrays:
-        return x
-    total = x + arrays["residual"].astype(working)
-    if case.convention.residual_sum is ResidualSum.EXACT:
-        return total
-    return total.astype(numpy_dtype(case.dtype_of(Output.SUM))).astype(working)
+    total: Floats = arrays["x"].astype(working)
+    if "residual" in arrays:
+        total += arrays["residual"].astype(working)
+        if case.convention.residual_sum is not ResidualSum.EXACT:
+            total = total.astype(numpy_dtype(case.dtype_of(Output.SUM))).astype(working)
+    return total
 
 
 def _affine(case: Case, arrays: Mapping[str, Floats], working: np.dtype[Any]) -> tuple[Floats, Floats]:

@@ -43,8 +43,9 @@ class Kind(enum.StrEnum):
 class Implementation:
     """One implementation: the verdict of normcheck's own judge, and by the name of each tolerance if that passes it.
 
-    ``max_abs_diff`` is from the expected y. What does not ``differ`` from it in any bit has no verdict. An honest one
-    passes if it does so against the expected y, and against each other honest one.
+    ``max_abs_diff`` is from the expected y. What does not ``differ`` from it in any bit has no verdict. ``within`` says
+    if its backward error is one that sound code may have: an INCONCLUSIVE one can be beyond that. An honest one passes
+    if it does so against the expected y, and against each other honest one within the bound.
     """
 
     name: str
@@ -52,14 +53,18 @@ class Implementation:
     differs: bool
     max_abs_diff: float | None
     verdict: Verdict | None
+    within: bool
     passes: Mapping[str, bool]
 
     @property
     def counts(self) -> bool:
-        """True for a broken one that the data tells from a sound one, and for an honest one that is sound on it."""
-        if self.kind is Kind.BROKEN:
-            return self.verdict is Verdict.FAIL
-        return not self.differs or self.verdict in {Verdict.PASS, Verdict.INCONCLUSIVE}
+        """True for a broken one that the data tells from sound ones, and for an honest one that is sound on it.
+
+        It is told apart where normcheck fails it, and where a tolerance that all sound code meets does.
+        """
+        if self.kind is Kind.HONEST:
+            return self.within
+        return self.verdict is Verdict.FAIL or not self.passes[NEEDED]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,6 +118,7 @@ def audit(planned: PlannedCase, given: Tolerance | None) -> Audit:
             differs=(differs := not np.array_equal(y, expected)),
             max_abs_diff=max_abs_difference(y, expected),
             verdict=comparisons[name].verdict if differs else None,
+            within=not differs or _within(comparisons[name]),
             passes={each.name: each.passes(y, expected) for each in tolerances},
         )
         for kind, group in made.items()
@@ -142,6 +148,11 @@ def _judged(
     answers = {name: Answer(verdict=None, outputs={Output.Y: y}) for name, y in made}
     results = CaseJudge(case, arrays, Options()).judge(answers).results
     return {name: found[0] for name, found in results.items()}
+
+
+def _within(comparison: Comparison) -> bool:
+    beta, allowed = comparison.backward_error, comparison.judgement.allowed
+    return beta is not None and allowed is not None and beta <= allowed
 
 
 def _among_honest(

@@ -62,7 +62,8 @@ def _moved(fixture: Fixture, deviations: int) -> Arrays:
 
     found = fixture.arrays()
     x = found.x.astype(np.float64)
-    deviation = float(np.std(x))
+    with np.errstate(all="ignore"):
+        deviation = float(np.std(x)) if x.size else 0.0
     if not (np.isfinite(deviation) and deviation > 0):
         raise FixtureError(
             f"fixture {fixture.argument}: the standard deviation of x is {deviation:g}, so --offset "
