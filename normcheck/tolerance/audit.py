@@ -106,7 +106,7 @@ def audit(planned: PlannedCase, given: Tolerance | None) -> Audit:
     expected = truth.value.astype(numpy_dtype(case.dtype_of(Output.Y)))
     _check_decided(planned, truth, expected)
     scale = Scale(dtype=case.dtype_of(Output.Y), unit=sums_dtype(case).output_roundoff)
-    found = needed(truth, expected, scale)
+    found = needed(truth, scale)
     tolerances = (replace(found.exact, name=NEEDED), *((given,) if given else usual(scale.dtype)))
     made = {Kind.BROKEN: dict(broken(case, arrays))}
     made[Kind.HONEST] = {n: computed(a, case, arrays) for n, a in fitting(HONEST, case).items()}

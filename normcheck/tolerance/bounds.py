@@ -71,17 +71,24 @@ def usual(dtype: DType) -> tuple[Tolerance, ...]:
     )
 
 
-def needed(truth: Truth, expected: Floats, scale: Scale) -> Needed:
-    """The tolerances for an output that is ``truth``, ``expected`` once it is rounded to the dtype of ``scale``."""
-    of_sound = allowed(truth, scale)
-    tail = 0.0 if truth.tail is None else truth.tail
-    rounded = expected.astype(np.float64)
-    off = np.abs((rounded - truth.value) - tail)  # by the rounding of the reference
+def needed(truth: Truth, scale: Scale) -> Needed:
+    """The tolerances for an output that is ``truth``, in the dtype of ``scale``.
+
+    They have room for any rounding to the dtype, and for an element that is 0 or nearly so: if these numbers happen to
+    be rounded well, and are all far from 0, is the luck of the data.
+    """
+    dtype = scale.dtype
+    exact = np.append(np.abs(truth.value), 0.0)
+    of_sound = np.append(allowed(truth, scale), scale.rounding(np.zeros(1)))
+    rounding = dtype.output_roundoff * exact + 0.5 * dtype.smallest_subnormal  # of the reference
+
+    def tolerance(name: str, off: Array, most: Array) -> Tolerance:
+        """That for a difference of at most ``most`` from an expected value that is ``off`` itself."""
+        return lowest(name, np.maximum(exact - off, 0.0), compared(most, dtype))
+
     return Needed(
-        exact=lowest("exact", np.abs(rounded), compared(of_sound + off, scale.dtype)),
-        each_other=lowest(
-            "each other", np.maximum(np.abs(truth.value) - of_sound, 0.0), compared(2 * of_sound, scale.dtype)
-        ),
+        exact=tolerance("exact", rounding, of_sound + rounding),
+        each_other=tolerance("each other", of_sound, 2 * of_sound),
     )
 
 

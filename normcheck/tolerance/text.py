@@ -9,7 +9,7 @@ from typing import Any
 from normcheck._version import __version__
 from normcheck.data import to_data
 from normcheck.methods import keywords
-from normcheck.tolerance.audit import YOURS, Audit, Finding
+from normcheck.tolerance.audit import NEEDED, YOURS, Audit, Finding
 from normcheck.tolerance.bounds import Tolerance
 
 SCHEMA_VERSION = 1
@@ -53,6 +53,8 @@ def sentences(finding: Finding) -> Iterator[str]:
     )
     if finding.broken_passed:
         yield f"  passes the broken: {'; '.join(finding.broken_passed)}"
+        if own.name == NEEDED:
+            yield "  which normcheck fails: its bound is one for each element, not one line for all"
     if finding.honest_accused:
         every = len(finding.honest_accused) == finding.honest
         yield f"  accuses the honest: {'all of them' if every else '; '.join(finding.honest_accused)}"

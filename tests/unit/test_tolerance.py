@@ -13,6 +13,7 @@ from normcheck.conventions.catalogue import KEYS, PYTORCH, Convention, parse
 from normcheck.dtype import DType
 from normcheck.dtypes import numpy_dtype
 from normcheck.errors import FixtureError, UsageError
+from normcheck.fixtures.generate import bell
 from normcheck.judge.scale import Scale
 from normcheck.methods import sums_dtype
 from normcheck.methods.conventions import OF_STATE
@@ -23,6 +24,7 @@ from normcheck.tolerance.audit import NEEDED, YOURS, Audit, Kind, audit
 from normcheck.tolerance.bounds import Tolerance, allowed, lowest, needed, rounded_up, usual
 from normcheck.tolerance.inputs import moved, ordinary, shape_of
 from normcheck.tolerance.others import broken, fitting
+from normcheck.tolerance.others import expected as oracle_rounded
 from normcheck.tolerance.text import sentences
 
 SHAPE = (4, 6, 5)
@@ -74,7 +76,7 @@ def test_what_sound_code_needs_holds_for_the_worst_that_the_bound_allows(dtype: 
     truth, kind = truths_of(case, arrays)[Output.Y], numpy_dtype(dtype)
     scale = Scale(dtype=dtype, unit=sums_dtype(case).output_roundoff)
     bound, expected = allowed(truth, scale), truth.value.astype(kind)
-    found = needed(truth, expected, scale)
+    found = needed(truth, scale)
 
     def worst(sign: int) -> np.ndarray:
         moved = (truth.value + sign * bound).astype(kind)
@@ -102,6 +104,26 @@ def test_the_line_is_above_all_points_and_lowest_on_average(seed: int) -> None:
     slopes = [0.0, *((c[i] - c[j]) / (a[i] - a[j]) for i in range(50) for j in range(i))]
     heights = [max(float(np.max(c - r * a)), 0.0) + r * a.mean() for r in slopes if r >= 0]
     assert min(heights) * (1 - 1e-12) <= found.atol + found.rtol * a.mean() <= min(heights) * 1.21
+
+
+def test_elements_near_zero_have_room_for_the_smallest_numbers() -> None:
+    """RMS norm without a bias is as exact near 0 as it is elsewhere, but for the rounding of subnormal numbers."""
+    found = audited(Method.RMS, DType.FLOAT16).needed
+    least = DType.FLOAT16.smallest_subnormal
+    assert found.exact.passes(np.array([least]), np.zeros(1))
+    assert found.each_other.passes(np.array([least]), np.zeros(1))
+
+
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("dtype", DType)
+def test_what_sound_code_needs_serves_other_data_of_the_same_kind(dtype: DType, seed: int) -> None:
+    given = audited(Method.RMS, dtype).needed
+    other = planned(Method.RMS, dtype)
+    arrays = other.fixture.arrays().inputs(other.case)
+    arrays["x"] = bell(seed + 10, arrays["x"].size).reshape(SHAPE).astype(arrays["x"].dtype)
+    ys = [computed(each, other.case, arrays) for each in fitting(HONEST, other.case).values()]
+    assert all(given.exact.passes(y, oracle_rounded(other.case, arrays)) for y in ys)
+    assert all(given.each_other.passes(a, b) for a in ys for b in ys)
 
 
 def test_an_output_of_zeros_needs_an_atol_alone() -> None:
