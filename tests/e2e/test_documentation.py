@@ -22,7 +22,10 @@ OF_OTHER_COMMANDS = {
     "--record",  # of tests/mutants/false_alarms.py, on docs/power.md
     *("--normcheck-report", "--normcheck-seed"),  # of pytest
 }
-RUN_ELSEWHERE = {"docs/python.md", "docs/pytest.md"}  # tests/unit/test_python_pages.py has what their code is about
+RUN_ELSEWHERE = {
+    "docs/python.md",
+    "docs/pytest.md",
+}  # tests/unit/test_python_pages.py has what their code is about
 
 
 @pytest.mark.parametrize("page", [page for page in PAGES if page not in RUN_ELSEWHERE])
