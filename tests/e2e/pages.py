@@ -56,9 +56,11 @@ SOURCES = {
 def layer_norm(x, weight, bias, eps, normalized_shape):
     return torch.nn.functional.layer_norm(x, normalized_shape, weight, bias, eps)
 
-def rms_norm(x, weight, eps):
+def rms_norm(x, weight, eps, normalized_shape):
     wide = x.float()
-    return (wide * torch.rsqrt(wide.pow(2).mean(-1, keepdim=True) + eps) * weight.float()).to(x.dtype)
+    axes = tuple(range(-len(normalized_shape), 0))
+    y = wide * torch.rsqrt(wide.pow(2).mean(axes, keepdim=True) + eps)
+    return (y if weight is None else y * weight.float()).to(x.dtype)
 """,
     "gemma.py": """import torch
 
