@@ -8,10 +8,10 @@ TRIED := dist.tried
 OLD := "normcheck needs Python 3.11 or later, this is " + sys.version.split()[0] + ": make PYTHON=python3.12 ..."
 
 .DEFAULT_GOAL := help
-.PHONY: help setup compare test check lint type format bench power docs site fuzz release clean
+.PHONY: help setup compare test test-browser check lint type format bench power docs site fuzz release clean
 
 help: ## show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' Makefile
 
 setup: $(VENV)/.users ## install normcheck with NumPy, PyTorch and JAX into .venv
 
@@ -20,6 +20,10 @@ compare: $(VENV)/.users ## compare group norm in NumPy, PyTorch and JAX
 
 test: $(VENV)/.developers ## run the tests; a missing framework fails them
 	NORMCHECK_REQUIRE_BACKENDS=$(BACKENDS) $(VENV)/bin/pytest -n auto
+
+test-browser: $(VENV)/.developers ## click through the HTML pages in headless Chromium
+	@sh tests/browser/install
+	NORMCHECK_REQUIRE_BROWSER=1 $(VENV)/bin/pytest tests/browser
 
 check: lint type site ## what CI runs beside the tests: lint, type and site
 

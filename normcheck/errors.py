@@ -75,6 +75,10 @@ class RecordingError(NormcheckError):
     """A recording that cannot be read, was changed, or is of other inputs."""
 
 
+class MissingExtraError(NormcheckError):
+    """Something that needs a package which is not installed; the message says how to install it."""
+
+
 class UnusableBackendError(NormcheckError):
     """A backend that was asked for alone and cannot be used here."""
 
@@ -85,6 +89,20 @@ class NothingComparedError(NormcheckError):
     """A selection that leaves nothing to compare: never a pass."""
 
     exit_code = ExitCode.NOTHING_COMPARED
+
+
+class VerdictError(NormcheckError, AssertionError):
+    """A run that does not pass; the message is what the table says of it, ``exit_code`` what the command returns."""
+
+    exit_code = ExitCode.MISMATCH
+
+    def __init__(self, message: str, exit_code: ExitCode = ExitCode.MISMATCH) -> None:
+        super().__init__(message)
+        self.exit_code = exit_code
+
+
+class MismatchError(VerdictError):
+    """A run that does not pass because of what was computed: a result is wrong, or no case decides it."""
 
 
 class Unsupported(NotImplementedError):  # noqa: N818 (raised by users' code: a statement, not a failure)

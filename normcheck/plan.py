@@ -37,16 +37,18 @@ class Selection:
     those in which a file has its arrays, float32 where it states none.
 
     ``params`` are parameters by name, as text or as data; what is not among them is the fixture's own, or the default.
-    A method that keeps no running statistics has the first of ``modes`` alone, which are the same to it.
+    A method that keeps no running statistics has the first of ``modes`` alone, which are the same to it. ``only`` are
+    the ids of the cases that are wanted of all these; empty: all.
     """
 
     methods: Sequence[Method] = ()
-    fixtures: Sequence[str] = ()
+    fixtures: Sequence[str | Fixture] = ()
     dtypes: Sequence[DType] = ()
     modes: Sequence[Mode] = tuple(Mode)
     params: Mapping[str, Any] = field(default_factory=dict)
     convention: Convention = PYTORCH
     gradients: bool = True
+    only: Collection[str] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,6 +109,7 @@ def plan(selection: Selection, layers: Sequence[Layer] = ()) -> Plan:
                 found.add(_cases(fixture, method, selection, layers))
     if not found.cases:
         raise _nothing(found, layers)
+    found.keep(selection.only)
     found.notes += _undecided(chosen, selection)
     files = dict.fromkeys(each.fixture.name for each in found.cases.values() if each.fixture.file)
     return Plan(
@@ -135,6 +138,17 @@ class _Found:
             self.cases.setdefault(planned.case.id, planned)
             if not planned.fixture.file and planned.case.convention != PYTORCH and _has_expected(planned):
                 self.notes.append(_not_compared(planned))
+
+    def keep(self, ids: Collection[str]) -> None:
+        """Keep the cases of these ids alone, all where there are none; NothingComparedError where that leaves none."""
+        others = [each for each in self.cases if ids and each not in ids]
+        if len(others) == len(self.cases):
+            raise NothingComparedError(
+                f"no case is {' or '.join(ids)}; with a layer's own eps, groups and shape there are: "
+                f"{', '.join(others)}"
+            )
+        for each in others:
+            del self.cases[each]
 
     def refused(self, refusal: NormcheckError) -> None:
         """Say what has been left out."""
@@ -359,8 +373,16 @@ def _check_parameters(fixture: Fixture, method: Method, params: Params) -> None:
         per_sample = (fixture.shape[0], *shape)
         raise ParameterError(
             f"fixture {fixture.argument}: it has {found}; {method} norm of x {fixture.shape} needs {shape}, "
-            f"or {per_sample} for each sample its own"
+            f"or {per_sample} for each sample its own{_fitting(fixture.shape, method, given.values())}"
         )
+
+
+def _fitting(shape: Shape, method: Method, given: Collection[Shape]) -> str:
+    """How many last axes weight and bias are of, where they are of fewer than the method would take."""
+    ends = {len(own) for own in given if own == shape[len(shape) - len(own) :]}
+    if len(ends) != 1 or "normalized_ndim" not in definition(method).parameters:
+        return ""
+    return f"; --normalized-ndim {ends.pop()} has this one"
 
 
 def _entries(

@@ -8,9 +8,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from normcheck.case import Case, Method, Output
+from normcheck.change import Since
 from normcheck.data import ABSENT_BY_DEFAULT
-from normcheck.errors import ExitCode
+from normcheck.errors import ExitCode, MismatchError, VerdictError
+from normcheck.evidence import Evidence
 from normcheck.verdict import SEVERITY, Excuse, Verdict
+from normcheck.words import say
 
 EXPECTED = "expected"  # the name under which a fixture's own expected values are compared
 
@@ -54,7 +57,8 @@ class Judgement:
     ulp of the array's dtype, ``backward_error`` and ``allowed`` in unit roundoffs of the inputs. ``mismatched``
     of ``total`` elements have a backward error of more than is allowed. ``decided`` counts the elements for which
     the case can tell a right result from a wrong one; None: all that are finite. LOOSE has an ``excuse``; where that is
-    the order of summation, ``growth`` says what was found when the same code was asked for other sums.
+    the order of summation, ``growth`` says what was found when the same code was asked for other sums. The first
+    results of a backend that FAIL have ``evidence``: their errors, element by element.
     """
 
     verdict: Verdict
@@ -70,14 +74,15 @@ class Judgement:
     decided: int | None = None
     excuse: Excuse | None = field(default=None, metadata=ABSENT_BY_DEFAULT)
     growth: tuple[Growth, ...] = field(default=(), metadata=ABSENT_BY_DEFAULT)
+    evidence: Evidence | None = field(default=None, metadata=ABSENT_BY_DEFAULT)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class Comparison:
     """The judgement on one output of one backend: by the oracle, or by the ``law`` that is named.
 
     ``seconds`` is the wall time of the backend's computation of the case. ``known`` is what the ledger of known
-    deviations says of the verdict; such a result does not fail the run.
+    deviations says of the verdict; such a result does not fail the run. ``str`` of it is its paragraph in the table.
     """
 
     case: Case
@@ -88,6 +93,14 @@ class Comparison:
     seconds: float | None = None
     stderr: str = ""
     known: Known | None = field(default=None, metadata=ABSENT_BY_DEFAULT)
+
+    def __repr__(self) -> str:
+        """In a line: ``<Comparison: fail, mine · group[num_groups=4]/nchw/float32 · y>``."""
+        return f"<Comparison: {self.verdict}, {self.backend} · {self.case_id} · {self.output}>"
+
+    def __str__(self) -> str:
+        """The paragraph on it, as in the table."""
+        return say("comparison", self)
 
     @property
     def case_id(self) -> str:
@@ -156,6 +169,14 @@ class Pair:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """Where a backend's own code is: a file, and the line that defines it where that is known."""
+
+    file: str
+    line: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Environment:
     """The machine and the frameworks of a run; ``backends`` has the facts that each backend states, by its name.
 
@@ -169,9 +190,12 @@ class Environment:
     seed: int | None = field(default=None, metadata=ABSENT_BY_DEFAULT)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class Report:
-    """Everything that a run found; every format and the exit code are derived from it."""
+    """Everything that a run found; every format and the exit code are derived from it. ``str`` of it is the table.
+
+    ``offsets`` has, where a case takes a mean away, the largest |mean|/√(variance + eps) of its statistic sets.
+    """
 
     normcheck_version: str
     environment: Environment
@@ -182,11 +206,42 @@ class Report:
     arguments: Mapping[str, str] = field(default_factory=dict)  # of --backend, by the backend's name
     fixtures: Mapping[str, str] = field(default_factory=dict)  # arguments of --fixture, by the fixture's name
     as_stored: tuple[str, ...] = field(default=(), metadata=ABSENT_BY_DEFAULT)  # files whose dtypes were kept
+    offsets: Mapping[str, float] = field(
+        default_factory=dict, metadata=ABSENT_BY_DEFAULT
+    )  # of x, by the case's id
     max_backward_error: float | None = None  # what replaced the derived bound
     repeat: int = field(default=1, metadata=ABSENT_BY_DEFAULT)  # calls of each case
     suite: str | None = field(default=None, metadata=ABSENT_BY_DEFAULT)  # of the configuration, that was run
     ledger: str | None = field(default=None, metadata=ABSENT_BY_DEFAULT)  # the file of known deviations
     stale: tuple[str, ...] = field(default=(), metadata=ABSENT_BY_DEFAULT)  # what is wrong with the ledger
+    sources: Mapping[str, Place] = field(
+        default_factory=dict, metadata=ABSENT_BY_DEFAULT
+    )  # of users' own code
+    baseline: Since | None = field(default=None, metadata=ABSENT_BY_DEFAULT)  # what has changed since
+
+    def __repr__(self) -> str:
+        """In a line: ``<Report: fail, 13 cases, 52 comparisons>``."""
+        return f"<Report: {self.verdict}, {len(self.cases)} cases, {len(self.results)} comparisons>"
+
+    def __str__(self) -> str:
+        """The table, as ``normcheck compare`` prints it into a pipe."""
+        return say("report", self)
+
+    def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
+        """The table, where IPython or a notebook shows the report."""
+        printer.text(str(self))
+
+    def raise_for_verdict(self) -> None:
+        """Return where the run passes, its ``exit_code`` is 0; else raise what is wrong, in the table's paragraphs.
+
+        Raises :class:`normcheck.MismatchError` where a result is wrong or an output undecided (exit code 1), and
+        :class:`normcheck.VerdictError`, of which that is one, where results are missing too: a backend that raised or
+        is not there, all of it unsupported, nothing compared. Both are AssertionErrors.
+        """
+        __tracebackhide__ = True  # pytest shows the caller's line
+        if self.exit_code is not ExitCode.OK:
+            kind = MismatchError if self.exit_code is ExitCode.MISMATCH else VerdictError
+            raise kind(say("failures", self), self.exit_code)
 
     def by_oracle(self) -> tuple[Comparison, ...]:
         """The comparisons with the oracle: all but those that a law judged."""
@@ -219,7 +274,7 @@ class Report:
         return frozenset(key for key, any_decided in decided.items() if not any_decided)
 
     def failures(self) -> tuple[Comparison, ...]:
-        """The comparisons that keep the run from passing."""
+        """The comparisons that keep the run from passing, whatever the baseline says."""
         undecided, uncovered = self.undecided(), self.uncovered()
         return tuple(
             result
@@ -246,22 +301,27 @@ class Report:
     @property
     def verdict(self) -> Verdict:
         """The worst verdict of the run that is not known; unsupported where a backend could compute no case of a
-        method, fail where an entry of the ledger is stale. What is inconclusive in one case counts only where no other
-        case decides it.
+        method, fail where an entry of the ledger is stale or a backward error has grown since the baseline, error where
+        nothing was compared with that. What is inconclusive in one case counts only where no other case decides it.
         """
         counts = self.unexpected()
         if not self.undecided():
             del counts[Verdict.INCONCLUSIVE]
-        if self.stale:
+        if self.stale or self._worse():
             return Verdict.FAIL
         if self.exit_code is ExitCode.OK and self._any_known() and set(counts) <= {Verdict.UNSUPPORTED}:
             return Verdict.PASS
         if not counts and self.results:  # all of it is known, and none of it was compared
             counts = Counter(self.counts())
+        if self.baseline is not None and not self.baseline.compared:
+            counts[Verdict.ERROR] += 1
         if counts[Verdict.UNSUPPORTED] and self.exit_code in {ExitCode.BACKEND, ExitCode.NOTHING_COMPARED}:
             failed = (v for v in SEVERITY[: SEVERITY.index(Verdict.LOOSE)] if counts[v])
             return next(failed, Verdict.UNSUPPORTED)
         return next((verdict for verdict in SEVERITY if counts[verdict]), Verdict.ERROR)
+
+    def _worse(self) -> bool:
+        return self.baseline is not None and bool(self.baseline.failures)
 
     def uncovered(self) -> tuple[tuple[str, Method], ...]:
         """Each backend and method of which not one output was compared, in the order of the results.
@@ -279,13 +339,16 @@ class Report:
     def exit_code(self) -> ExitCode:
         """The exit code that follows: a mismatch outweighs a backend that gave no answer."""
         counts = self.unexpected()
-        if counts[Verdict.FAIL] or self.undecided() or self.stale:
+        if counts[Verdict.FAIL] or self.undecided() or self.stale or self._worse():
             return ExitCode.MISMATCH
         if any(counts[v] for v in (Verdict.CRASH, Verdict.TIMEOUT, Verdict.ERROR, Verdict.UNAVAILABLE)):
             return ExitCode.BACKEND
         if not any(r.verdict.compared for r in self.by_oracle() if r.backend != EXPECTED):
             return ExitCode.NOTHING_COMPARED
-        return ExitCode.BACKEND if self.uncovered() else ExitCode.OK
+        if self.uncovered():
+            return ExitCode.BACKEND
+        no_baseline = self.baseline is not None and not self.baseline.compared
+        return ExitCode.NOTHING_COMPARED if no_baseline else ExitCode.OK
 
 
 _FAILING = {Verdict.FAIL, Verdict.ERROR, Verdict.CRASH, Verdict.TIMEOUT, Verdict.UNAVAILABLE}

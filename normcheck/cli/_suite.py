@@ -23,6 +23,7 @@ from normcheck.parameters import TABLE
 
 _ON_THE_COMMAND_LINE = frozenset(
     {"suite", "config", "no_config", "write_known", "format_name", "output", "quiet", "verbose"}
+    | {"reports", "save_baseline", "baseline", "baseline_factor"}
 )
 _KNOWN = "known"
 

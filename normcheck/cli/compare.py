@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import contextlib
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import click
 
-from normcheck.cli import _complete
+from normcheck.cli import _complete, baselines
 from normcheck.cli._selection import device_option, seed_option, selection, selection_options, timeout_option
 from normcheck.cli._types import OneOf
-from normcheck.cli.output import OutputError, check_file, console, is_stream, say, standard_output, write_file
+from normcheck.cli.delivery import deliver, destinations
+from normcheck.cli.output import is_stream, say, write_file
 from normcheck.errors import ExitCode, NormcheckError, UsageError
 from normcheck.printable import printable
 from normcheck.report import Report
-from normcheck.reports import FORMATS, render
+from normcheck.reports import FORMATS
 from normcheck.reports.text import plural
 from normcheck.reports.view import Detail
 
@@ -80,6 +80,31 @@ from normcheck.reports.view import Detail
     metavar="FILE",
     help="Write to FILE instead of stdout.",
 )
+@click.option(
+    "--report",
+    "reports",
+    multiple=True,
+    metavar="FORMAT=FILE",
+    help=f"Write one more report, such as junit=report.xml; - is stdout. Formats: {', '.join(FORMATS)}.",
+)
+@click.option(
+    "--save-baseline",
+    type=click.Path(dir_okay=False, readable=False),
+    metavar="FILE",
+    help="Save all backward errors, to compare later runs with them.",
+)
+@click.option(
+    "--baseline",
+    type=click.Path(dir_okay=False),
+    metavar="FILE",
+    help="Fail where a backward error has grown since FILE was saved; see docs/ci.md.",
+)
+@click.option(
+    "--baseline-factor",
+    type=float,
+    metavar="X",
+    help="How much it may grow: more than X times what it was, and above 2, fails. Default: 4.",
+)
 @click.pass_context
 def command(ctx: click.Context, /, **options: Any) -> int:
     """Run the methods on the backends, compare every result with the oracle, and say which are right.
@@ -91,17 +116,20 @@ def command(ctx: click.Context, /, **options: Any) -> int:
     normcheck compare --method group --fixture documents --groups '0,1|2'
     normcheck compare --method layer --fixture x.npy --backend torch --backend mine=torch:norm.py:layer_norm
     """
-    format_name, output, known = (options.pop(name) for name in ("format_name", "output", "write_known"))
+    known, saved = options.pop("write_known"), options.pop("save_baseline")
+    others = [file for file in (known, saved) if file is not None]
+    format_name = options.pop("format_name")
     detail = _detail(options.pop("quiet"), options.pop("verbose"), format_name)
-    for file in (output, known):
-        if file is not None:
-            check_file(file)
+    to = destinations(format_name, options.pop("output"), options.pop("reports"), others)
     if known is not None:
         _held(known)  # what cannot be understood is refused before the run
-    report = _compare(ctx, **options)
-    delivered = _delivered(report, format_name, output, detail)
+    beside = baselines.chosen(options.pop("baseline"), options.pop("baseline_factor"), saved)
+    report = beside(_compare(ctx, **options))
+    delivered = deliver(report, to, detail)
     if known is not None:
         delivered = _written(report, known) and delivered
+    if saved is not None:
+        delivered = baselines.saved(report, saved) and delivered
     return report.exit_code or (ExitCode.OK if delivered else ExitCode.BAD_INPUT)
 
 
@@ -142,23 +170,6 @@ def _detail(quiet: bool, verbose: bool, format_name: str) -> Detail:
     return Detail.VERDICT if quiet else Detail.ALL if verbose else Detail.USUAL
 
 
-def _delivered(report: Report, format_name: str, output: str | None, detail: Detail) -> bool:
-    """Write the report where it is wanted; False, and a line that says why, where it did not get there."""
-    try:
-        if output is not None:
-            write_file(output, _rendered(report, format_name, detail))
-        else:
-            _show(report, format_name, detail)
-    except OutputError as error:
-        instead = "" if output is None else "; the report goes to standard output"
-        say(f"normcheck: {printable(str(error))}{instead}")
-        if output is not None:
-            with contextlib.suppress(OutputError):
-                _show(report, format_name, detail)
-        return False
-    return True
-
-
 def _held(file: str) -> str:
     """The entries that a ledger has so far."""
     from normcheck.ledger.write import existing
@@ -180,17 +191,3 @@ def _written(report: Report, file: str) -> bool:
     added = f"{plural(count, 'entry', 'entries')} added; fill in what is TODO" if count else "nothing to add"
     say(f"{printable(file)}: {added}")
     return True
-
-
-def _rendered(report: Report, format_name: str, detail: Detail) -> str:
-    return render(report, format_name, **({"detail": detail} if format_name == "table" else {}))
-
-
-def _show(report: Report, format_name: str, detail: Detail) -> None:
-    with standard_output():
-        if format_name == "table":
-            from normcheck.reports.table import show
-
-            show(report, console(), detail)
-        else:
-            click.echo(render(report, format_name), nl=False)

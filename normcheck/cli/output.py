@@ -77,6 +77,8 @@ def check_file(path: str) -> None:
     folder = os.path.dirname(os.path.realpath(path))
     if _descriptor(path) is None and not os.path.isdir(folder):
         raise OutputError(f"cannot write {path}: there is no directory {folder}")
+    if os.path.isdir(path):
+        raise OutputError(f"cannot write {path}: {os.strerror(errno.EISDIR)}")
     try:
         if _found(path) is not None and not os.access(path, os.W_OK):
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
@@ -88,6 +90,20 @@ def is_stream(path: str) -> bool:
     """True for what is written through: a device, a FIFO, a descriptor. It has no content to be read first."""
     found = _found(path)
     return _descriptor(path) is not None or (found is not None and not stat.S_ISREG(found.st_mode))
+
+
+def place_of(path: str) -> str | int | None:
+    """What two paths have in common if one would be written over the other: a file, or a descriptor's number.
+
+    None for a device or a FIFO, which takes any number of texts.
+    """
+    if (number := _descriptor(path)) is not None:
+        return number
+    try:
+        through = is_stream(path) and not os.path.isdir(path)
+    except OSError:  # what cannot be looked at cannot be written either, which will be said
+        through = False
+    return None if through else os.path.realpath(path)
 
 
 def write_file(path: str, content: str | bytes) -> None:

@@ -77,9 +77,16 @@ def left_out(explanation: Explanation, seen: Corner) -> str:
 
 def colours(seen: Corner) -> dict[int, str]:
     """A style for each statistic set that is seen; sets that touch each other differ."""
-    samples, rows, channels, columns = seen.sets.shape
-    page = seen.sets.reshape(samples * rows, channels * columns)
-    touching: dict[int, set[int]] = {number: set() for number in sorted(seen.numbers)}
+    return {
+        number: f"{FOREGROUND} on color({BACKGROUNDS[turn]})" for number, turn in turns(seen.sets).items()
+    }
+
+
+def turns(sets: NDArray[np.int64]) -> dict[int, int]:
+    """Which of the colours each statistic set of a picture (samples, rows, channels, columns) has."""
+    samples, rows, channels, columns = sets.shape
+    page = sets.reshape(samples * rows, channels * columns)
+    touching: dict[int, set[int]] = {number: set() for number in sorted(set(sets.ravel().tolist()))}
     for one, other in ((page[:, :-1], page[:, 1:]), (page[:-1], page[1:])):
         for a, b in zip(one.ravel().tolist(), other.ravel().tolist(), strict=True):
             touching[a].add(b)
@@ -87,9 +94,9 @@ def colours(seen: Corner) -> dict[int, str]:
     chosen: dict[int, int] = {}
     for turn, (number, neighbours) in enumerate(touching.items()):
         taken = {chosen[neighbour] for neighbour in neighbours if neighbour in chosen and neighbour != number}
-        turns = [(turn + step) % len(BACKGROUNDS) for step in range(len(BACKGROUNDS))]
-        chosen[number] = next((turn for turn in turns if turn not in taken), turns[0])
-    return {number: f"{FOREGROUND} on color({BACKGROUNDS[turn]})" for number, turn in chosen.items()}
+        order = [(turn + step) % len(BACKGROUNDS) for step in range(len(BACKGROUNDS))]
+        chosen[number] = next((turn for turn in order if turn not in taken), order[0])
+    return chosen
 
 
 def draw(explanation: Explanation, seen: Corner) -> Iterator[Text]:
@@ -124,9 +131,9 @@ def _block(seen: Corner, where: tuple[int, int, int], styles: dict[int, str], wi
 
 def _cut(explanation: Explanation, shown: list[int]) -> Corner:
     index = tuple(slice(0, size) for size in shown)
-    values = _as_pages(explanation.x[index])
-    sets = _as_pages(explanation.sets[index])
-    write = _number_format(values.ravel().tolist())
+    values = as_pages(explanation.x[index])
+    sets = as_pages(explanation.sets[index])
+    write = number_format(values.ravel().tolist())
     marks = [letters(number) for number in sets.ravel().tolist()]
     longest = max(map(len, marks))
     cells = {
@@ -136,14 +143,14 @@ def _cut(explanation: Explanation, shown: list[int]) -> Corner:
     return Corner(shown=tuple(shown), cells=cells, sets=sets, cell_width=1 + max(map(len, cells.values())))
 
 
-def _as_pages(array: NDArray[Any]) -> NDArray[Any]:
+def as_pages(array: NDArray[Any]) -> NDArray[Any]:
     """(samples, channels, *positions) as (samples, rows, channels, columns); of slices only one was cut."""
     samples, channels, *positions = array.shape
     rows, columns = [1, 1, *positions][-2:]
     return array.reshape(samples, channels, rows, columns).transpose(0, 2, 1, 3)
 
 
-def _number_format(values: list[float]) -> Callable[[float], str]:
+def number_format(values: list[float]) -> Callable[[float], str]:
     """A format that keeps numbers short and distinct within one tensor: about three digits."""
     finite = [value for value in values if math.isfinite(value)] or [0.0]
     largest, spread = max(map(abs, finite)), max(finite) - min(finite)

@@ -45,8 +45,8 @@ def show(explanation: Explanation, console: Console) -> None:
 
 def _blocks(explanation: Explanation, width: int) -> Iterator[RenderableType]:
     seen = corner(explanation, width)
-    yield _headline(explanation)
-    yield _in_words(explanation)
+    yield headline(explanation)
+    yield in_words(explanation)
     yield Text("")
     yield from draw(explanation, seen)
     for remark in _remarks(explanation, seen):
@@ -54,15 +54,16 @@ def _blocks(explanation: Explanation, width: int) -> Iterator[RenderableType]:
     yield Text("")
     yield from _sets_table(explanation, seen)
     yield _title("formula")
-    yield _indented(_formula(explanation))
+    yield _indented(formula_words(explanation))
     yield _title("the same in PyTorch")
     shape = explanation.fixture.shape
-    yield _indented(Text(_code(explanation, shape), style="cyan"))
+    yield _indented(Text(code(explanation, shape), style="cyan"))
     yield _title("used for")
     yield _indented(Text(definition(explanation.case.method).used))
 
 
-def _headline(explanation: Explanation) -> Text:
+def headline(explanation: Explanation) -> Text:
+    """The method, its parameters and the input."""
     case = explanation.case
     text = Text(f"{case.method} norm", style="bold")
     options = f" ({', '.join(case.options)})" if case.options else ""
@@ -70,7 +71,8 @@ def _headline(explanation: Explanation) -> Text:
     return text.append(f"{options} of {printable(case.fixture)}, x of shape {shape}", style="not bold")
 
 
-def _in_words(explanation: Explanation) -> Text:
+def in_words(explanation: Explanation) -> Text:
+    """Which elements share statistics, as a sentence."""
     case, ndim = explanation.case, len(explanation.fixture.shape)
     shares = definition(case.method).shares
     if case.convention.statistics is not None:
@@ -118,16 +120,18 @@ def _sets_table(explanation: Explanation, seen: Corner) -> Iterator[RenderableTy
         yield Text(f"… and {rest} more {_sets(rest)}")
 
 
-def _formula(explanation: Explanation) -> Text:
+def formula_words(explanation: Explanation) -> Text:
+    """The formula, and what its words mean."""
     text = Text(formula(explanation.case, explanation.parameters), style="bold")
     for remark in remarks(explanation.case):
         text.append(f"\n{remark}", style="not bold")
     return text.append(f"\n{_parameters(explanation)}", style="not bold")
 
 
-def _code(explanation: Explanation, shape: tuple[int, ...]) -> str:
-    code = torch_code(explanation.case, shape, explanation.parameters)
-    return f"x = x + residual\n{code}" if explanation.residual else code
+def code(explanation: Explanation, shape: tuple[int, ...]) -> str:
+    """The same in PyTorch."""
+    lines = torch_code(explanation.case, shape, explanation.parameters)
+    return f"x = x + residual\n{lines}" if explanation.residual else lines
 
 
 def _parameters(explanation: Explanation) -> str:

@@ -17,6 +17,7 @@ from normcheck.dtypes import numpy_dtype
 from normcheck.judge.array import Bound, concluded, printed, unfit
 from normcheck.judge.canaries import Power
 from normcheck.judge.distance import max_abs_difference
+from normcheck.judge.evidence import Wanted, evidence
 from normcheck.judge.scale import Scale
 from normcheck.judge.traversal import Candidate, Traversal
 from normcheck.options import Options
@@ -25,6 +26,7 @@ from normcheck.report import EXPECTED, Comparison, Judgement, Pair
 from normcheck.verdict import Verdict
 
 Floats = NDArray[np.floating]
+NO_EVIDENCE: Mapping[str, int] = {}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,12 +42,14 @@ class Stated:
 class Judged:
     """The comparisons of every answer to a case, by backend, and how far each two are apart.
 
-    ``varying`` are backends whose answers to one question differ, and are all right.
+    ``varying`` are backends whose answers to one question differ, and are all right. ``offset`` is that of x, if a
+    mean is taken away (:class:`normcheck.report.Report`).
     """
 
     results: Mapping[str, tuple[Comparison, ...]]
     pairs: tuple[Pair, ...]
     varying: tuple[str, ...] = ()
+    offset: float | None = None
 
 
 class CaseJudge:
@@ -72,8 +76,11 @@ class CaseJudge:
         """Compute what needs no answers: there is time while they are awaited."""
         self._traversal.prepare()
 
-    def judge(self, answers: Mapping[str, Answer]) -> Judged:
-        """The comparisons of the answers of all backends, one for each output that the case expects of them."""
+    def judge(self, answers: Mapping[str, Answer], most_evidence: Mapping[str, int] = NO_EVIDENCE) -> Judged:
+        """The comparisons of the answers of all backends, one for each output that the case expects of them.
+
+        ``most_evidence`` says of how many results of a backend that FAIL evidence is wanted, by its name.
+        """
         unfits = [unfit(each.values, self._shape(each.output), None) for each in self._stated]
         fitting = [each for each, failed in zip(self._stated, unfits, strict=True) if failed is None]
         candidates = [*map(self._stated_candidate, fitting), *self._candidates(answers)]
@@ -86,6 +93,7 @@ class CaseJudge:
             )
             for each, figure in zip(candidates, figures, strict=True)
         ]
+        judgements = self._with_evidence(candidates, judgements, most_evidence)
         returned = zip(candidates[len(fitting) :], judgements[len(fitting) :], strict=True)
         found = {(each.backend, each.output): judgement for each, judgement in returned}
         results = {name: self._results(name, answer, found) for name, answer in answers.items()}
@@ -95,7 +103,21 @@ class CaseJudge:
                 self._comparison(EXPECTED, each.output, failed or next(of_stated))
                 for each, failed in zip(self._stated, unfits, strict=True)
             )
-        return Judged(results=results, pairs=self._pairs(answers))
+        return Judged(results=results, pairs=self._pairs(answers), offset=self._oracle.offset)
+
+    def _with_evidence(
+        self, candidates: Sequence[Candidate], judgements: Sequence[Judgement], most: Mapping[str, int]
+    ) -> list[Judgement]:
+        """The judgements, the first of each backend that FAIL with their evidence."""
+        left, wanted = dict(most), {}
+        for number, (each, judgement) in enumerate(zip(candidates, judgements, strict=True)):
+            if judgement.verdict is Verdict.FAIL and judgement.worst and left.get(each.backend, 0) > 0:
+                left[each.backend] -= 1
+                wanted[number] = Wanted(candidate=each, worst=judgement.worst.index)
+        found = (
+            dict(zip(wanted, evidence(self._oracle, list(wanted.values())), strict=True)) if wanted else {}
+        )
+        return [replace(each, evidence=found.get(number)) for number, each in enumerate(judgements)]
 
     def _stated_candidate(self, stated: Stated) -> Candidate:
         output = stated.output

@@ -44,7 +44,7 @@ def keep_freed_memory() -> None:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Elements:
+class Elements:
     """Elements of an array and of the oracle, each in one axis."""
 
     actual: Floats
@@ -58,15 +58,15 @@ class _Elements:
     excuse: Excuse | None
 
     @classmethod
-    def of(cls, actual: Floats, truth: Truth) -> _Elements:
+    def of(cls, actual: Floats, truth: Truth) -> Elements:
         flat = truth.reshaped((-1,))
         arrays = {name: getattr(flat, name) for name in ARRAYS}
         return cls(actual=actual.reshape(-1), excuse=truth.excuse, **arrays)
 
-    def at(self, where: Positions | slice) -> _Elements:
+    def at(self, where: Positions | slice) -> Elements:
         arrays = {name: getattr(self, name) for name in ARRAYS}
         found: dict[str, Any] = {n: None if array is None else array[where] for n, array in arrays.items()}
-        return _Elements(actual=self.actual[where], excuse=self.excuse, **found)
+        return Elements(actual=self.actual[where], excuse=self.excuse, **found)
 
     def difference(self) -> Array:
         """The magnitude of the difference, in float64."""
@@ -137,15 +137,15 @@ class Measure:
     def add(self, actual: Floats, truth: Truth, locate: Locate) -> None:
         """Take in a tile of the array, of the shape of ``truth`` and a dtype no wider than float64."""
         if actual.size:
-            self._add(_Elements.of(actual, truth), locate)
+            self._add(Elements.of(actual, truth), locate)
 
     def add_whole(self, actual: Floats, truth: Truth) -> None:
         """Take in all of the array at once."""
-        whole = _Elements.of(actual, truth)
+        whole = Elements.of(actual, truth)
         for first in range(0, actual.size, AT_ONCE):
             self._add(whole.at(slice(first, first + AT_ONCE)), partial(operator.add, first))
 
-    def _add(self, some: _Elements, locate: Locate) -> None:
+    def _add(self, some: Elements, locate: Locate) -> None:
         with np.errstate(all="ignore"):
             decidable = bool(some.cond.max() < np.inf) and some.excused is None
             if self.scale.dtype.half and decidable:
@@ -155,7 +155,7 @@ class Measure:
             else:
                 self._quickly(some, locate)
 
-    def _quickly(self, some: _Elements, locate: Locate) -> None:
+    def _quickly(self, some: Elements, locate: Locate) -> None:
         """Measure exactly only what may exceed a figure so far, and the whole tile if it is not all finite."""
         figures = self.figures
         difference = some.difference()
@@ -178,7 +178,7 @@ class Measure:
             figures.compared -= positions.size
             self._exactly(some.at(positions), lambda found: locate(positions[found]))
 
-    def _halves(self, some: _Elements, locate: Locate) -> None:
+    def _halves(self, some: Elements, locate: Locate) -> None:
         """Measure half precision, whose rounding is most of every difference: next to no β is more than 0."""
         figures, actual, value = self.figures, some.actual, some.value
         difference = some.difference()
@@ -201,7 +201,7 @@ class Measure:
             self._worst(beta, far.value, lambda found: locate(positions[found]))
             figures.excused = max(figures.excused, float(beta.max()))
 
-    def _exactly(self, some: _Elements, locate: Locate) -> None:
+    def _exactly(self, some: Elements, locate: Locate) -> None:
         """Measure every element."""
         figures = self.figures
         actual, value = some.actual, some.value
@@ -210,12 +210,8 @@ class Measure:
         unsaid = undecided(value, some.cond)
         finite = np.isfinite(actual) & np.isfinite(value) & ~unsaid
         if not finite.all():
-            finite |= self._overflown(some) & ~unsaid
-            settled = finite | unsaid | (actual == expected) | (np.isnan(actual) & np.isnan(expected))
-            if some.unsettled is not None:
-                either = some.unsettled & ~np.isfinite(actual) & ~settled
-                figures.unsettled += int(np.count_nonzero(either))
-                settled |= either
+            finite |= self.overflown(some) & ~unsaid
+            settled = self.settled(some, expected, finite | unsaid)
             if not settled.all():
                 self._misplaced(np.flatnonzero(~settled), value, locate)
             positions = np.flatnonzero(finite)
@@ -244,13 +240,23 @@ class Measure:
             figures.excuse = some.excuse
         figures.excused = max(figures.excused, float(excused.max()))
 
-    def _betas(self, difference: Array, some: _Elements) -> tuple[Array, Array]:
+    def _betas(self, difference: Array, some: Elements) -> tuple[Array, Array]:
         """The backward error of elements that are off by ``difference``, and that of what has no excuse."""
         about = (some.value, some.cond, some.cond2, some.forgiven)
         beta = self.scale.beta(difference, *about)
         return beta, beta if some.excused is None else self.scale.beta(difference - some.excused, *about)
 
-    def _overflown(self, some: _Elements) -> NDArray[np.bool_]:
+    def settled(self, some: Elements, expected: Floats, known: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """``known``, and what is not finite as it should be: as ``expected``, or otherwise where that is right too."""
+        actual = some.actual
+        settled: NDArray[np.bool_] = known | (actual == expected) | (np.isnan(actual) & np.isnan(expected))
+        if some.unsettled is not None:
+            either = some.unsettled & ~np.isfinite(actual) & ~settled
+            self.figures.unsettled += int(np.count_nonzero(either))
+            settled |= either
+        return settled
+
+    def overflown(self, some: Elements) -> NDArray[np.bool_]:
         """What is infinite, and within the bounds of a number that is written down as that."""
         value, beyond = some.value, np.isinf(some.actual) & np.isfinite(some.value)
         found: NDArray[np.bool_] = beyond & (np.signbit(some.actual) == np.signbit(value))
@@ -290,7 +296,7 @@ def measure(actual: Floats, truth: Truth, scale: Scale, allowed: float, loose: f
     """The figures of a whole array, on several threads where it is large."""
     size = actual.size
     threads = threads_for(size, PER_THREAD)
-    whole = _Elements.of(actual, truth)
+    whole = Elements.of(actual, truth)
 
     def figures(start: int, stop: int) -> Figures:
         gathered = Measure(scale, allowed, loose)

@@ -40,15 +40,15 @@ def _concerns(entry: Entry, result: Comparison, report: Report) -> bool:
     """True for a comparison that the entry describes, whatever its verdict."""
     return (
         entry.output in (None, result.output)
-        and _matches(entry.backend, result.backend)
-        and _matches(entry.case, result.case_id)
+        and matches(entry.backend, result.backend)
+        and matches(entry.case, result.case_id)
         and _of_version(entry, report.environment.backends.get(result.backend, {}).get("version"))
     )
 
 
 def _of_version(entry: Entry, version: object) -> bool:
     """True unless the entry is about other versions; a version that is not stated is none of them."""
-    return entry.version is None or (version is not None and _matches(entry.version, str(version)))
+    return entry.version is None or (version is not None and matches(entry.version, str(version)))
 
 
 def _contradicts(result: Comparison, entry: Entry, report: Report) -> bool:
@@ -73,6 +73,9 @@ def _stale(entry: Entry, shown: Sequence[Comparison]) -> str:
     )
 
 
-def _matches(pattern: str, text: str) -> bool:
-    """As fnmatch, whose patterns do not backtrack, but brackets stand for themselves: ids have them."""
+def matches(pattern: str, text: str) -> bool:
+    """True if ``text`` is what ``pattern`` describes.
+
+    As fnmatch, whose patterns do not backtrack, but brackets stand for themselves: ids have them.
+    """
     return fnmatchcase(text, pattern.replace("[", "[[]"))

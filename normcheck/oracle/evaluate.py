@@ -88,6 +88,7 @@ class Oracle:
         self._state: Mapping[Output, Running] = {}
         self._plain: Oracle | None = None
         self._prepared: Mapping[tuple[int, int], Evaluated] = {}
+        self._offsets: list[float] = []
         if precise and not inputs.all_finite():
             # the error-free transformations make an infinity NaN: float64 alone says where one belongs
             self._plain = Oracle(
@@ -139,6 +140,7 @@ class Oracle:
             else:
                 pieces = self._pieces(block, each)
                 statistics = own = self._own(pieces, block.n)
+                self._offsets += own.offsets()
                 piece = pieces.at
                 batch = moments(own, pieces.over, block.n) if self._tracks else None
                 if Output.GRAD_X in self.outputs:
@@ -159,6 +161,13 @@ class Oracle:
                 return found if plain is None else found.poisoned_by(plain.part(tile))
 
         return Evaluated(block=block, part=part, moments=batch, plain=plain)
+
+    @property
+    def offset(self) -> float | None:
+        """The largest |mean|/√(variance + eps) of the statistic sets that have been evaluated; None where no mean is
+        taken away.
+        """
+        return max(self._offsets, default=None)
 
     def sums(self) -> Sums:
         """What parts are to be added to."""

@@ -67,6 +67,14 @@ class Own:
     undecided: NDArray[np.bool_] | None
     unknown: NDArray[np.bool_] | None
 
+    def offsets(self) -> list[float]:
+        """The largest of |mean|/√(variance + eps); empty where there is none, or no mean is taken away."""
+        if self.centre is None:
+            return []
+        ratio = np.abs(high(self.centre) * high(self.inverse_root))
+        found = float(np.max(ratio, initial=-1.0, where=np.isfinite(ratio)))
+        return [found] if found >= 0 else []
+
     def standardize(self, piece: Piece) -> Standardized:
         """x̂ of elements of the sets; 0 where it is unknown."""
         x_hat = piece.deviation(self.centre, self.correction) * self.inverse_root

@@ -30,9 +30,17 @@ def reproduce(result: Comparison, report: Report) -> str:
     if report.repeat > 1:
         words += ["--repeat", str(report.repeat)]
     command = shlex.join(words)
-    if result.backend in report.arguments or result.backend == EXPECTED:
-        return command
-    return f"{command}  # in Python, with backends={{{result.backend!r}: …}}"
+    held = []  # what no argument of the command says
+    if result.backend not in report.arguments and result.backend != EXPECTED:
+        held.append(f"backends={{{result.backend!r}: …}}")
+    if _is_in_memory(case, report):
+        held.append(f"fixtures={{{case.fixture!r}: …}}")
+    return f"{command}  # in Python, with {' and '.join(held)}" if held else command
+
+
+def _is_in_memory(case: Case, report: Report) -> bool:
+    """True where the caller had the arrays: no argument names them."""
+    return case.fixture not in report.fixtures
 
 
 def _says_dtype(case: Case, report: Report) -> bool:

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from normcheck.case import Method, Output
 from normcheck.report import EXPECTED, Comparison, Report
-from normcheck.reports import paragraphs
+from normcheck.reports import paragraphs, since
 from normcheck.reports.agreement import agreement
 from normcheck.reports.figures import ROLES, by_case, by_law, by_output
 from normcheck.reports.multiples import multiples
@@ -22,15 +22,15 @@ def compose(report: Report, detail: Detail = Detail.USUAL) -> View:
     """The view of ``report`` that every format for people draws."""
     if detail is Detail.VERDICT:
         nothing = View(head=(), sections=(), paragraphs=(), remarks=(), untested=(), summary=())
-        return replace(nothing, summary=tuple(_summary(report)))
+        return replace(nothing, summary=tuple(summary(report)))
     methods = dict.fromkeys(result.case.method for result in report.results)
     return View(
         head=_head(report),
         sections=tuple(_section(report, method, folds=detail is Detail.USUAL) for method in methods),
         paragraphs=tuple(paragraphs.paragraphs(report)),
-        remarks=tuple(paragraphs.remarks(report)),
+        remarks=(*since.lines(report), *paragraphs.remarks(report)),
         untested=untested(report),
-        summary=tuple(_summary(report)),
+        summary=tuple(summary(report)),
     )
 
 
@@ -101,13 +101,16 @@ def _pairs(report: Report, method: Method) -> Pairs | None:
     )
 
 
-def _summary(report: Report) -> Iterator[Line]:
+def summary(report: Report) -> Iterator[Line]:
+    """The verdict of the run and what it is of, in a line; then what else decides it."""
     unexpected = report.unexpected()
     parts = [f"{unexpected[verdict]} {verdict}" for verdict in Verdict if unexpected[verdict]]
     if known := len(report.results) - sum(unexpected.values()):
         parts.append(f"{known} known")
     if report.stale:
         parts.append(f"{len(report.stale)} stale in the ledger")
+    if report.baseline is not None and (worse := len(report.baseline.failures)):
+        parts.append(f"{worse} worse than the baseline")
     verdict = report.verdict
     head = Span(f"{MARKS[verdict]} {verdict.value}", ROLES[verdict])
     if report.all_known:
@@ -118,3 +121,5 @@ def _summary(report: Report) -> Iterator[Line]:
         yield (Span(f"allowed backward error set by --max-backward-error: {report.max_backward_error:g}"),)
     for backend, method in report.uncovered():
         yield (Span(f"{backend} was not compared in any case of {method} norm", Role.BAD),)
+    if report.baseline is not None and not report.baseline.compared:
+        yield (Span(f"nothing was compared with the baseline {report.baseline.file}", Role.BAD),)

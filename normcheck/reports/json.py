@@ -8,6 +8,7 @@ from the fixtures of the normcheck that wrote it too.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any
@@ -21,12 +22,17 @@ SCHEMA_VERSION = 1
 
 _OF_THE_CASE = ("method", "params", "fixture", "dtype", "mode")  # repeated in each result
 _DERIVED = ("schema_version", "summary", "not_tested")
+# A string has no line break in JSON: what these match is never inside one.
+_NUMBER = r'(?:-?\d[^\s,]*|"nan"|"-?inf")'
+_NUMBERS = re.compile(rf"\[\n\s+({_NUMBER}(?:,\n\s+{_NUMBER})*)\n\s+\]")
+_BREAK = re.compile(r",\n\s+")
 _JUDGEMENT = tuple(field.name for field in fields(Judgement))
 
 
 def render(report: Report) -> str:
-    """The report as indented JSON, ending with a newline."""
-    return json.dumps(to_dict(report), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    """The report as indented JSON, ending with a newline; arrays of numbers are on one line."""
+    text = json.dumps(to_dict(report), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    return _NUMBERS.sub(lambda found: _BREAK.sub(", ", f"[{found[1]}]"), text)
 
 
 def read(text: str) -> Report:

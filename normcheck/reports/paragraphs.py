@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from normcheck.report import Comparison, Known, Report
 from normcheck.reports.command import reproduce
 from normcheck.reports.figures import ROLES
-from normcheck.reports.text import KNOWN, MARKS, number, plural
+from normcheck.reports.text import KNOWN, MARKS, number, plural, roundoffs
 from normcheck.reports.view import Line, Paragraph, Role, Span
 from normcheck.verdict import Verdict
 
@@ -21,9 +21,23 @@ def paragraphs(report: Report) -> Iterator[Paragraph]:
 
     A case without any result gets one, not one for each output.
     """
+    return (paragraph(result, report) for result in described(report))
+
+
+def described(report: Report) -> Iterator[Comparison]:
+    """The result of each paragraph."""
     for found in _occasions(report).values():
-        for result in found[:PARAGRAPHS]:
-            yield _paragraph(result, report)
+        yield from found[:PARAGRAPHS]
+
+
+def alone(result: Comparison) -> Paragraph:
+    """The paragraph on a result outside of its report, a pass too: without the command that reproduces it."""
+    allowed = ""
+    if result.verdict is Verdict.PASS and result.backward_error is not None:
+        found = roundoffs(result.backward_error), roundoffs(result.allowed)
+        allowed = f"{result.output}: backward error {found[0]} is within the allowed {found[1]}"
+    lines = (line for line in (allowed, _reason(result), _worst(result), _extent(result)) if line)
+    return Paragraph(head=_head(result), lines=tuple(lines), printed=_printed(result), command="")
 
 
 def remarks(report: Report) -> Iterator[Line]:
@@ -51,27 +65,36 @@ def _occasions(report: Report) -> dict[str, list[Comparison]]:
         for result in report.results
         if result.known is None and result.verdict not in QUIET and id(result) not in elsewhere
     ]
-    first = {_occasion(result): result for result in reversed(unexpected)}
+    first = {occasion(result): result for result in reversed(unexpected)}
     found: dict[str, list[Comparison]] = {}
     for result in reversed(first.values()):
         found.setdefault(result.backend, []).append(result)
     return found
 
 
-def _occasion(result: Comparison) -> tuple[str, str, str | None]:
+def occasion(result: Comparison) -> tuple[str, str, str | None]:
+    """What has one paragraph: an output, or a call that gave none at all."""
     output = result.output if result.verdict.compared or result.seconds is not None else None
     return result.backend, result.case_id, output
 
 
-def _paragraph(result: Comparison, report: Report) -> Paragraph:
-    where = [result.backend, result.case_id, *([result.output.value] if _occasion(result)[2] else [])]
-    head = (
+def paragraph(result: Comparison, report: Report) -> Paragraph:
+    """The facts about one result."""
+    lines = (line for line in (_reason(result), _worst(result), _extent(result)) if line)
+    command = reproduce(result, report)
+    return Paragraph(head=_head(result), lines=tuple(lines), printed=_printed(result), command=command)
+
+
+def _head(result: Comparison) -> Line:
+    where = [result.backend, result.case_id, *([result.output.value] if occasion(result)[2] else [])]
+    return (
         Span(f"{MARKS[result.verdict]} {result.verdict.value.upper()}  ", ROLES[result.verdict]),
         Span(" · ".join(where), Role.TITLE),
     )
-    lines = (line for line in (_reason(result), _worst(result), _extent(result)) if line)
-    printed = result.stderr.rstrip().splitlines()[-STDERR_LINES:] if result.stderr.strip() else ()
-    return Paragraph(head=head, lines=tuple(lines), printed=tuple(printed), command=reproduce(result, report))
+
+
+def _printed(result: Comparison) -> tuple[str, ...]:
+    return tuple(result.stderr.rstrip().splitlines()[-STDERR_LINES:]) if result.stderr.strip() else ()
 
 
 def _reason(result: Comparison) -> str:

@@ -14,7 +14,8 @@ from rich.table import Table
 from rich.text import Text
 
 from normcheck.printable import printable
-from normcheck.report import Report
+from normcheck.report import Comparison, Report
+from normcheck.reports import paragraphs
 from normcheck.reports.compose import compose
 from normcheck.reports.terminal import new_table, plain, write
 from normcheck.reports.view import Detail, Figures, Line, Matrix, Pairs, Paragraph, Role, Row, Section
@@ -38,6 +39,20 @@ STYLES = {
 def render(report: Report, detail: Detail = Detail.USUAL) -> str:
     """The report as plain text: lines of any length, no colour, no trailing blanks."""
     return "".join(plain(block) for block in _blocks(report, PIPE_WIDTH, detail))
+
+
+def failures(report: Report) -> str:
+    """What keeps a run from passing: its paragraphs, and what stands below them in the table."""
+    view = compose(report)
+    blocks = [block for paragraph in view.paragraphs for block in _paragraph(paragraph)]
+    blocks += [_below(_text(line)) for line in view.remarks]
+    blocks.append(_below(Text("\n").join(map(_text, view.summary))))
+    return "".join(plain(block) for block in blocks).strip()
+
+
+def comparison(result: Comparison) -> str:
+    """The paragraph on one result."""
+    return "".join(plain(block) for block in _paragraph(paragraphs.alone(result))).strip()
 
 
 def show(report: Report, console: Console, detail: Detail = Detail.USUAL) -> None:
@@ -157,7 +172,8 @@ def _paragraph(paragraph: Paragraph) -> Iterator[RenderableType]:
     if paragraph.printed:
         lines += ["it printed:", *(f"  {line}" for line in paragraph.printed)]
     command = _said("reproduce: ", Role.QUIET).append_text(_said(paragraph.command, Role.CODE))
-    yield Padding(Group(_said("\n".join(lines)), command), (0, 0, 0, GAP))
+    shown = [_said("\n".join(lines)), *([command] if paragraph.command else [])]
+    yield Padding(Group(*shown), (0, 0, 0, GAP))
 
 
 def _text(line: Line) -> Text:

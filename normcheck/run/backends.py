@@ -31,6 +31,7 @@ class BackendSpec:
 
     ``argument`` is what was given on the command line. ``python`` is the interpreter to run it with (None: this
     one), ``recording`` the file of a recording, which needs no framework, ``function`` an object in this process.
+    ``paths`` are folders in which the target is looked for too, and what it imports.
     """
 
     name: str
@@ -42,6 +43,7 @@ class BackendSpec:
     recording: str | None = None
     device: str = "cpu"
     function: Any = None
+    paths: tuple[str, ...] = ()
 
     @classmethod
     def parse(cls, text: str) -> BackendSpec:
@@ -114,6 +116,7 @@ class BackendSpec:
             "options": dict(self.options),
             "device": self.device,
             "target": self.target,
+            "paths": list(self.paths),
             "methods": {method.value: usual_keywords(method) for method in Method},
         }
 
@@ -154,6 +157,12 @@ def _existing(path: str, text: str) -> str:
     if not Path(path).is_file():
         raise TargetError(f"backend {text!r}: no such file: {path}")
     return path
+
+
+def host_in(argument: str) -> str:
+    """The host that an argument of ``--backend`` names; empty for a recording, and where that cannot be told."""
+    parts = _ARGUMENT.fullmatch(argument)
+    return parts["host"] if parts is not None and parts["host"] != FILE else ""
 
 
 def check_alias(alias: str, text: str) -> None:

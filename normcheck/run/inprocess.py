@@ -30,7 +30,8 @@ from normcheck.worker.offers import differentiates
 from normcheck.worker.serve import adapter_of, reply_to
 from normcheck.worker.signature import UnknownParameterError
 
-ONE_AT_A_TIME = threading.Lock()  # settings are the process's: two sources would set them back for each other
+# Settings are the process's: two sources would set them back for each other. What is called may call normcheck itself.
+ONE_AT_A_TIME = threading.RLock()
 
 # Libraries whose layers and functions another framework hosts.
 GUESTS = {"flax": "jax", "equinox": "jax", "haiku": "jax", "jaxlib": "jax"}
@@ -159,6 +160,10 @@ def _names(code: types.CodeType) -> Iterator[str]:
 def spec_of(name: str, value: Any) -> BackendSpec:
     """The spec of a function, a layer, or a pair of a host and one of these."""
     host, function = value if isinstance(value, tuple) and len(value) == 2 else (host_of(name, value), value)
+    if isinstance(function, type):
+        raise UsageError(
+            f"backend {name!r} is the class {function.__name__}, not an object to call: make an instance of it"
+        )
     if not callable(function):
         raise UsageError(
             f"backend {name!r} is a {type(function).__name__}, not a function or a layer to call"

@@ -10,7 +10,7 @@ import numpy as np
 
 from normcheck.answer import Answer
 from normcheck.case import Output
-from normcheck.judge.case import CaseJudge, Judged
+from normcheck.judge.case import NO_EVIDENCE, CaseJudge, Judged
 from normcheck.judge.laws import OWN
 from normcheck.report import Comparison
 from normcheck.verdict import SEVERITY, Verdict
@@ -42,7 +42,11 @@ def _same_bits(a: np.ndarray, b: np.ndarray) -> bool:
     return np.array_equal(left, right)
 
 
-def judged(judge: CaseJudge, answers: Mapping[str, Mapping[str, Answer]]) -> Judged:
+def judged(
+    judge: CaseJudge,
+    answers: Mapping[str, Mapping[str, Answer]],
+    most_evidence: Mapping[str, int] = NO_EVIDENCE,
+) -> Judged:
     """The worst comparison of each output over all calls; pairs are those of the first calls.
 
     Calls whose answers are the same object are judged once.
@@ -56,7 +60,7 @@ def judged(judge: CaseJudge, answers: Mapping[str, Mapping[str, Answer]]) -> Jud
             name = seen.setdefault(id(answer), backend if number == 0 else f"{backend}\n{number}")
             distinct.setdefault(name, answer)
             calls.setdefault(backend, []).append(name)
-    found = judge.judge(distinct)
+    found = judge.judge(distinct, {name: most_evidence.get(name.partition("\n")[0], 0) for name in distinct})
     results = {
         name: own for name, own in found.results.items() if name not in distinct
     }  # those it states itself
@@ -66,7 +70,7 @@ def judged(judge: CaseJudge, answers: Mapping[str, Mapping[str, Answer]]) -> Jud
         if len(set(judged_as)) > 1 and all(result.verdict.good for result in results[backend]):
             notes.append(backend)
     pairs = tuple(pair for pair in found.pairs if not any("\n" in name for name in pair.backends))
-    return Judged(results=results, pairs=pairs, varying=tuple(notes))
+    return Judged(results=results, pairs=pairs, varying=tuple(notes), offset=found.offset)
 
 
 def _worst(backend: str, calls: Sequence[tuple[Comparison, ...]]) -> tuple[Comparison, ...]:

@@ -154,6 +154,7 @@ class _Session:
         What to run is known when users' layers have said what they are.
         """
         try:
+            from normcheck.run.located import places
             from normcheck.run.tasks import TaskList  # imports all that is needed, while the workers start
 
             self._connect(processes)
@@ -182,8 +183,14 @@ class _Session:
             pairs=tasks.pairs(),
             notes=(*notes, *planned.notes, *tasks.notes()),
             arguments={spec.name: spec.argument for spec in self.specs if spec.function is None},
-            fixtures={each.fixture.name: each.fixture.argument for each in planned.cases},
+            fixtures={
+                each.fixture.name: each.fixture.argument
+                for each in planned.cases
+                if not each.fixture.in_memory
+            },
             as_stored=planned.as_stored,
+            sources=places(self.specs),
+            offsets=tasks.offsets(),
             max_backward_error=self.options.max_backward_error,
             repeat=self.options.repeat,
         )

@@ -9,7 +9,7 @@ from typing import Protocol
 
 from normcheck.answer import Answer
 from normcheck.fixtures.arrays import Arrays
-from normcheck.judge.case import CaseJudge, Judged, Stated
+from normcheck.judge.case import NO_EVIDENCE, CaseJudge, Judged, Stated
 from normcheck.judge.laws import LAWS, OWN, Law, Run, Trial
 from normcheck.judge.laws.judge import LawJudge
 from normcheck.options import Options
@@ -21,6 +21,7 @@ from normcheck.run.backends import BackendSpec
 from normcheck.verdict import Verdict
 
 ByRun = Mapping[str, Answer]
+EVIDENCE = 8  # results of a backend that FAIL of which there is evidence
 
 
 class Task(Protocol):
@@ -65,9 +66,15 @@ class Tasks(Protocol):
 class CaseTask:
     """A case, judged by the oracle."""
 
-    def __init__(self, number: int, planned: PlannedCase, options: Options) -> None:
+    def __init__(
+        self,
+        number: int,
+        planned: PlannedCase,
+        options: Options,
+        most_evidence: Mapping[str, int] = NO_EVIDENCE,
+    ) -> None:
         arrays = planned.fixture.arrays()
-        self.number = number
+        self.number, self._most_evidence = number, most_evidence
         self.once = options.repeat > 1
         run = Run(case=planned.case, arrays=arrays.inputs(planned.case))
         self.runs = dict.fromkeys(repeats.names(options.repeat), run)
@@ -84,8 +91,9 @@ class CaseTask:
     def judge(self, answers: Mapping[str, ByRun]) -> Judged:
         """The comparisons with the oracle, and between each two sources."""
         if self.once:
-            return repeats.judged(self._judge, answers)
-        return self._judge.judge({backend: by_run[OWN] for backend, by_run in answers.items()})
+            return repeats.judged(self._judge, answers, self._most_evidence)
+        own = {backend: by_run[OWN] for backend, by_run in answers.items()}
+        return self._judge.judge(own, self._most_evidence)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -168,11 +176,13 @@ class TaskList:
         self._results: dict[int, list[tuple[Comparison, ...]]] = defaultdict(list)
         self._pairs: dict[int, tuple[Pair, ...]] = {}
         self._varying: dict[str, list[str]] = defaultdict(list)  # ids of cases, by backend
+        self._offsets: dict[int, float] = {}
+        self._most_evidence = dict.fromkeys([EXPECTED, *(spec.name for spec in specs)], EVIDENCE)
 
     def __iter__(self) -> Iterator[Task]:
         """Each task when its turn has come: its inputs are made then."""
         for number, planned in enumerate(self.planned):
-            yield CaseTask(number, planned, self.options)
+            yield CaseTask(number, planned, self.options, self._most_evidence)
         if self.options.laws:
             for number, planned in enumerate(self.planned):
                 yield LawsTask(number, planned, self.options, self.specs)
@@ -185,6 +195,10 @@ class TaskList:
             found = [_by_law(found)]
         self._results[task.number] += found
         self._pairs[task.number] = self._pairs.get(task.number, ()) + judged.pairs
+        for result in (result for some in found for result in some):
+            self._most_evidence[result.backend] -= result.judgement.evidence is not None
+        if judged.offset is not None:
+            self._offsets[task.number] = judged.offset
         for backend in judged.varying:
             self._varying[backend].append(self.planned[task.number].case.id)
 
@@ -196,6 +210,10 @@ class TaskList:
     def pairs(self) -> tuple[Pair, ...]:
         """How far each two backends are apart in each case."""
         return tuple(pair for n in range(len(self.planned)) for pair in self._pairs.get(n, ()))
+
+    def offsets(self) -> dict[str, float]:
+        """The offset of x in each case where a mean is taken away."""
+        return {self.planned[number].case.id: self._offsets[number] for number in sorted(self._offsets)}
 
     def notes(self) -> tuple[str, ...]:
         """What varies from call to call, and the laws that applied to no case: they have not passed."""

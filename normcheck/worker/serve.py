@@ -69,6 +69,7 @@ def serve(sock: socket.socket, spec: Dict[str, Any], requests: Iterable[Request]
 
 def _hosting(backend: Backend, spec: Dict[str, Any]) -> Worker:
     """The worker of the target of ``spec``; BadTargetError where that cannot be loaded or called."""
+    sys.path += [path for path in spec.get("paths", ()) if path not in sys.path]
     own = target.load(spec["target"], spec["host"])
     try:
         worker = Worker(backend, own)

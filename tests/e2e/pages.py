@@ -35,12 +35,14 @@ MAKES = "make is what CI runs"
 OTHER_TOOLS = {
     "make compare": MAKES,
     "make test": MAKES,
+    "pytest --normcheck-report json=report.json --normcheck-report table=-": "see tests/unit/test_pytest_plugin.py",
     "pip install normcheck": INSTALLS,
     "pip install 'normcheck[torch,jax]'": INSTALLS,
     "pip install 'normcheck[torch]'": INSTALLS,
     "pip install 'normcheck[jax]'": INSTALLS,
     "pip install 'normcheck[flax]'": INSTALLS,
     "pip install 'normcheck[all]'": INSTALLS,
+    "pip install 'normcheck[report]'": INSTALLS,
 }
 
 # What a reader has and a test has not: what is typed in its place, and why.
@@ -69,6 +71,24 @@ def rms_norm(x, weight, eps):
 """,
 }
 WHERE_NONE_IS_TYPED = {"--fixture": "nc", "--backend": "numpy"}  # all of them take minutes
+NAMES = {  # what pages of sentences and short examples take as the reader's
+    "docs/pytest.md": """import numpy as np
+import pytest
+import torch
+from torch.nn import functional as F
+
+def group_norm(x, num_groups, weight, bias, eps):
+    weight, bias = (None if p is None else p.float() for p in (weight, bias))
+    return F.group_norm(x.float(), num_groups, weight, bias, eps).to(x.dtype)
+
+def rms_norm(x, normalized_shape, weight, eps):
+    y = F.rms_norm(x, normalized_shape, None, eps)
+    return y if weight is None else y * (1 + weight)
+
+batch_norm, layer_norm = F.batch_norm, F.layer_norm
+x = np.random.default_rng(0).normal(size=(4, 6, 10))
+""",
+}
 IN_FULL = {"compare --method layer --backend layer=torch:layers.py:ffn_norm"}  # chooses the fixtures that fit
 CONFIGURATIONS = (OWN_FILE, PROJECT_FILE)
 COMMANDS_THAT_RUN = ("compare", "record")
@@ -117,12 +137,13 @@ def commands(block: Block) -> Iterator[tuple[str, list[str]]]:
 class Reader:
     """Follows a page in a folder: writes the files that it shows, runs its code and its commands."""
 
-    def __init__(self, folder: Path, invoke: Callable[..., Completed]) -> None:
+    def __init__(self, folder: Path, invoke: Callable[..., Completed], page: str = "") -> None:
         self.folder = folder
         self.invoke = invoke
         self.namespace: dict[str, Any] = {"__name__": "__page__"}
         self.unused: set[str] = set()
         self._provide()
+        exec(NAMES.get(page, ""), self.namespace)  # noqa: S102
 
     def follow(self, block: Block) -> None:
         """Do what the block is for; a language without a rule is an error."""

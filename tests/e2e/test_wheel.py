@@ -29,7 +29,8 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     venv.create(folder / "env", with_pip=False)
     python = folder / "env" / "bin" / "python"
     constraints = str(CHECKOUT / "constraints.txt")
-    install = [*pip, "--python", str(python), "install", "--prefer-binary", "-c", constraints, str(wheel)]
+    wanted = f"{wheel}[pytest]"
+    install = [*pip, "--python", str(python), "install", "--prefer-binary", "-c", constraints, wanted]
     subprocess.run(install, check=True, cwd=folder)
     return python
 
@@ -92,6 +93,15 @@ def test_the_schema_is_in_the_wheel_and_fits_its_reports(installed: Path, tmp_pa
     jsonschema.Draft202012Validator(json.loads(shown.stdout)).validate(json.loads(done.stdout))
 
 
+@pytest.mark.parametrize("arguments", [["compare", "--format", "html"], ["explain", "--html"]], ids=" ".join)
+def test_pages_need_the_extra_and_say_so_before_anything_is_computed(
+    installed: Path, tmp_path: Path, arguments: list[str]
+) -> None:
+    done = run_installed(installed, *arguments, cwd=tmp_path)
+    assert (3, "") == (done.returncode, done.stdout)
+    assert "pip install 'normcheck[report]'" in done.stderr
+
+
 @pytest.mark.parametrize(
     "arguments", [["--version"], ["fixtures"], ["backends"], ["explain", "--method", "group"]], ids=" ".join
 )
@@ -107,4 +117,42 @@ def test_the_wheel_holds_the_package_and_its_fixtures_and_nothing_else(installed
     roots = {name.split("/")[0] for name in names}
     assert {"normcheck"} == {root for root in roots if not root.endswith(".dist-info")}
     assert "normcheck/_fixtures/documents.json" in names
-    assert [] == [name for name in names if "test" in name or "__pycache__" in name]
+    templates = {
+        f"normcheck/{path.relative_to(CHECKOUT / 'normcheck').as_posix()}"
+        for path in (CHECKOUT / "normcheck").glob("*/templates/*")
+    }
+    assert len(templates) > 8
+    assert templates <= set(names)
+    assert [] == [name for name in names if _of_developers(name)]
+
+
+def _of_developers(name: str) -> bool:
+    *folders, file = name.split("/")
+    return not {"tests", "__pycache__"}.isdisjoint(folders) or file.startswith(("test_", "conftest"))
+
+
+def test_a_new_project_uses_it_in_pytest_in_three_lines(installed: Path, tmp_path: Path) -> None:
+    """The plugin is there by its entry point; what the README shows is the test, of a function in norm.py."""
+    norm = """
+import numpy as np
+
+def group_norm(x, weight, bias, *, eps, num_groups, channel_axis=1):
+    x = np.moveaxis(x, channel_axis, 1)
+    sets = x.reshape(len(x), num_groups, -1)
+    sets = sets - sets.mean(-1, keepdims=True)
+    y = (sets / np.sqrt(np.square(sets).mean(-1, keepdims=True) + eps)).reshape(x.shape)
+    along = (-1, *(1,) * (x.ndim - 2))
+    y = y if weight is None else y * weight.reshape(along)
+    y = y if bias is None else y + bias.reshape(along)
+    return np.moveaxis(y, 1, channel_axis)
+"""
+    (tmp_path / "norm.py").write_text(norm)
+    three = (
+        (CHECKOUT / "docs" / "pytest.md").read_text(encoding="utf-8").split("```python\n")[1].split("```")[0]
+    )
+    (tmp_path / "test_norm.py").write_text(f"from norm import group_norm\n{three}")
+    arguments = ["-m", "pytest", "--normcheck-report", "json=found.json"]
+    done = run_installed(installed, *arguments, cwd=tmp_path, command="python")
+    assert 0 == done.returncode, done.stdout + done.stderr
+    assert "plugins: normcheck-" in done.stdout
+    assert "pass" == json.loads((tmp_path / "found.json").read_text())["summary"]["verdict"]

@@ -117,6 +117,7 @@ def test_the_host_is_told_from_the_code(requires: Callable[[str], None]) -> None
     ("value", "message"),
     [
         (3, "is a int, not a function or a layer"),
+        (dict, "is the class dict, not an object to call: make an instance of it"),
         (("tensor", layer_norm), "the host 'tensor' is unknown; valid: "),
     ],
 )

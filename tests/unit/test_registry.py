@@ -11,14 +11,14 @@ from support import CHECKOUT
 from normcheck import backends
 from normcheck.backends import BUILTIN, DEFAULT
 
+OF_USE = ("dev", "pytest", "report", "docs")  # the extras that are of no backend
+
 
 def test_the_extras_are_those_of_the_registry() -> None:
     """`make docs` writes them."""
     project = tomllib.loads((CHECKOUT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     found = {
-        name: tuple(needs)
-        for name, needs in project["optional-dependencies"].items()
-        if name not in {"dev", "docs"}  # of this repository
+        name: tuple(needs) for name, needs in project["optional-dependencies"].items() if name not in OF_USE
     }
     assert backends.extras() == found
 
