@@ -66,29 +66,13 @@ def rms_norm(x, weight, eps, normalized_shape):
 """,
     "gemma.py": """import torch
 
-def rms_norm(x, weight, eps):
-    return x * torch.rsqrt(x.pow(2).mean(-1, keepdim=True) + eps) * (1 + weight)
+def rms_norm(x, weight, eps, normalized_shape):
+    axes = tuple(range(-len(normalized_shape), 0))
+    y = x * torch.rsqrt(x.pow(2).mean(axes, keepdim=True) + eps)
+    return y if weight is None else y * (1 + weight)
 """,
 }
 WHERE_NONE_IS_TYPED = {"--fixture": "nc", "--backend": "numpy"}  # all of them take minutes
-NAMES = {  # what pages of sentences and short examples take as the reader's
-    "docs/pytest.md": """import numpy as np
-import pytest
-import torch
-from torch.nn import functional as F
-
-def group_norm(x, num_groups, weight, bias, eps):
-    weight, bias = (None if p is None else p.float() for p in (weight, bias))
-    return F.group_norm(x.float(), num_groups, weight, bias, eps).to(x.dtype)
-
-def rms_norm(x, normalized_shape, weight, eps):
-    y = F.rms_norm(x, normalized_shape, None, eps)
-    return y if weight is None else y * (1 + weight)
-
-batch_norm, layer_norm = F.batch_norm, F.layer_norm
-x = np.random.default_rng(0).normal(size=(4, 6, 10))
-""",
-}
 IN_FULL = {"compare --method layer --backend layer=torch:layers.py:ffn_norm"}  # chooses the fixtures that fit
 CONFIGURATIONS = (OWN_FILE, PROJECT_FILE)
 COMMANDS_THAT_RUN = ("compare", "record")
@@ -137,13 +121,12 @@ def commands(block: Block) -> Iterator[tuple[str, list[str]]]:
 class Reader:
     """Follows a page in a folder: writes the files that it shows, runs its code and its commands."""
 
-    def __init__(self, folder: Path, invoke: Callable[..., Completed], page: str = "") -> None:
+    def __init__(self, folder: Path, invoke: Callable[..., Completed]) -> None:
         self.folder = folder
         self.invoke = invoke
         self.namespace: dict[str, Any] = {"__name__": "__page__"}
         self.unused: set[str] = set()
         self._provide()
-        exec(NAMES.get(page, ""), self.namespace)  # noqa: S102
 
     def follow(self, block: Block) -> None:
         """Do what the block is for; a language without a rule is an error."""
@@ -216,7 +199,7 @@ class Reader:
         np.savez(self.folder / "activations.npz", **arrays)
         np.save(self.folder / "activations.npy", rows)
         (self.folder / "data").mkdir()
-        save_file(arrays, self.folder / "data/activations.safetensors")
+        save_file({"x": rows}, self.folder / "data/activations.safetensors")
         (self.folder / "src").mkdir()
         for name, text in SOURCES.items():
             (self.folder / "src" / name).write_text(text, encoding="utf-8")
