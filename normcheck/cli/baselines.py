@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from normcheck.cli.output import OutputError, place_of, say, write_file
 from normcheck.errors import ExitCode, UsageError
 from normcheck.printable import printable
-from normcheck.report import Report
 from normcheck.reports.text import plural
+
+if TYPE_CHECKING:
+    from normcheck.report import Report
 
 
 def chosen(file: str | None, factor: float | None, saved: str | None) -> Callable[[Report], Report]:

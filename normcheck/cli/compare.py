@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -15,10 +15,12 @@ from normcheck.cli.delivery import deliver, destinations
 from normcheck.cli.output import is_stream, say, write_file
 from normcheck.errors import ExitCode, NormcheckError, UsageError
 from normcheck.printable import printable
-from normcheck.report import Report
 from normcheck.reports import FORMATS
 from normcheck.reports.text import plural
 from normcheck.reports.view import Detail
+
+if TYPE_CHECKING:
+    from normcheck.report import Report
 
 
 @click.command(name="compare")

@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -21,9 +22,11 @@ from normcheck.cli.output import (
 )
 from normcheck.errors import UnknownNameError, UsageError
 from normcheck.printable import printable
-from normcheck.report import Report
 from normcheck.reports import FORMATS, check, render
 from normcheck.reports.view import Detail
+
+if TYPE_CHECKING:
+    from normcheck.report import Report
 
 STDOUT = "-"
 BESIDE_THE_TABLE = "github"  # lines of a log; any other report is a document

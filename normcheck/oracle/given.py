@@ -58,16 +58,18 @@ class Given:
     @classmethod
     def of(cls, mean: Running, var: Running, rule: Rule, *, tiny: float, roundoffs: float) -> Given:
         """The statistics, one for each set; the variance may be off by so many ``roundoffs``."""
-        nothing = np.zeros(high(var.value).shape, dtype=np.int_)
+        held = high(var.value)
+        nothing = np.zeros(held.shape, dtype=np.int_)
         lost = roundoffs * var.cond + roundoffs**2 * var.cond2
-        unknown = rule.unknown_given(high(var.value), lost)
-        root = rule.inverse_root(var.value, nothing)
+        unknown = rule.unknown_given(held, lost)
+        # of an infinite variance, which half precision holds sooner, the error-free transformations make NaN
+        root = overflown(rule.inverse_root(var.value, nothing), high(rule.inverse_root(held, nothing)))
         if rule.placement is EpsPlacement.INSIDE_SQRT:
-            total_var = high(var.value + rule.eps)
+            total_var = high(overflown(var.value + rule.eps, held + rule.eps))
             gain, gain2 = var.cond / total_var, var.cond2 / total_var
             first, second = 0.5 * gain, 0.5 * gain2 + 0.375 * np.square(gain)
         else:
-            a, b = rule.slopes(high(var.value), high(root), lost, nothing)
+            a, b = rule.slopes(held, high(root), lost, nothing)
             first, second = a * var.cond, a * var.cond2 + b * np.square(var.cond)
         if unknown.any():
             zeros = np.zeros(unknown.shape)
@@ -84,7 +86,7 @@ class Given:
 
     def standardize(self, piece: Piece) -> Standardized:
         """x̂ of elements of the sets; 0 where it is unknown."""
-        deviation = piece.real - self.mean.value
+        deviation = overflown(piece.real - self.mean.value, high(piece.real) - high(self.mean.value))
         r, distance = high(self.inverse_root), np.abs(high(deviation))
         e = piece.size + self.tiny + self.mean.cond  # of the deviation
         x_hat = overflown(deviation * self.inverse_root, high(deviation) * r)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import importlib
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from normcheck import words
 from normcheck.errors import UnknownNameError
-from normcheck.report import Comparison, Report
+
+if TYPE_CHECKING:
+    from normcheck.report import Comparison, Report
 
 # The module of each format; it has render(report) -> str.
 FORMATS = {

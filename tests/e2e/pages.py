@@ -35,6 +35,7 @@ MAKES = "make is what CI runs"
 OTHER_TOOLS = {
     "make compare": MAKES,
     "make test": MAKES,
+    "pytest --normcheck-report json=report.json --normcheck-report table=-": "see tests/unit/test_pytest_plugin.py",
     "pip install normcheck": INSTALLS,
     "pip install 'normcheck[torch,jax]'": INSTALLS,
     "pip install 'normcheck[torch]'": INSTALLS,
@@ -57,14 +58,18 @@ SOURCES = {
 def layer_norm(x, weight, bias, eps, normalized_shape):
     return torch.nn.functional.layer_norm(x, normalized_shape, weight, bias, eps)
 
-def rms_norm(x, weight, eps):
+def rms_norm(x, weight, eps, normalized_shape):
     wide = x.float()
-    return (wide * torch.rsqrt(wide.pow(2).mean(-1, keepdim=True) + eps) * weight.float()).to(x.dtype)
+    axes = tuple(range(-len(normalized_shape), 0))
+    y = wide * torch.rsqrt(wide.pow(2).mean(axes, keepdim=True) + eps)
+    return (y if weight is None else y * weight.float()).to(x.dtype)
 """,
     "gemma.py": """import torch
 
-def rms_norm(x, weight, eps):
-    return x * torch.rsqrt(x.pow(2).mean(-1, keepdim=True) + eps) * (1 + weight)
+def rms_norm(x, weight, eps, normalized_shape):
+    axes = tuple(range(-len(normalized_shape), 0))
+    y = x * torch.rsqrt(x.pow(2).mean(axes, keepdim=True) + eps)
+    return y if weight is None else y * (1 + weight)
 """,
 }
 WHERE_NONE_IS_TYPED = {"--fixture": "nc", "--backend": "numpy"}  # all of them take minutes
@@ -194,7 +199,7 @@ class Reader:
         np.savez(self.folder / "activations.npz", **arrays)
         np.save(self.folder / "activations.npy", rows)
         (self.folder / "data").mkdir()
-        save_file(arrays, self.folder / "data/activations.safetensors")
+        save_file({"x": rows}, self.folder / "data/activations.safetensors")
         (self.folder / "src").mkdir()
         for name, text in SOURCES.items():
             (self.folder / "src" / name).write_text(text, encoding="utf-8")

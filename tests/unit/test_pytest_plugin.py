@@ -116,7 +116,7 @@ def test_no_case_is_an_error(project: pytest.Pytester, decorator: str, message: 
     result = ran(project, f"\n@normcheck.testing.{decorator}\ndef test_norm(case):\n    pass\n")
     result.assert_outcomes(errors=1)
     result.stdout.fnmatch_lines([message])
-    assert "plan.py" not in result.stdout.str()
+    assert "normcheck/plan" not in result.stdout.str()
 
 
 def test_a_known_mismatch_is_expected_and_one_that_is_gone_fails(project: pytest.Pytester) -> None:

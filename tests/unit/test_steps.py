@@ -137,3 +137,19 @@ def test_another_formula_in_inference_fails_where_it_was_loose(tmp_path: Path) -
     assert result.backward_error < 16 + 2 * ROWS
     assert Verdict.FAIL is result.verdict
     assert "along axis 0 it fails" in (result.reason or "")
+
+
+@pytest.mark.parametrize("precise", [False, True])
+def test_a_variance_that_half_precision_holds_as_infinity_leaves_the_bias(precise: bool) -> None:
+    """x̂ is 0 then, in double-double too, whose transformations make infinity NaN."""
+    x = np.array([[3e4, 1.0], [-3e4, 2.0], [1.0, 3.0]], np.float16)
+    inference = layer(x, Method.BATCH, DType.FLOAT16, mode=Mode.EVAL, steps=1, momentum=0.5)
+    half = {name: np.ones(2, np.float16) for name in ("running_mean", "running_var")}
+    inference = replace(inference, inputs=replace(inference.inputs, **half))
+    found = inference.oracle(precise=precise)
+    bias = inference.inputs.bias
+    assert bias is not None
+    assert np.isfinite(found[Output.Y].value).all()
+    assert np.isfinite(found[Output.Y].cond).all()
+    assert [bias.ravel()[0]] * 3 == found[Output.Y].value[:, 0].tolist()
+    assert 0 == np.abs(found[Output.GRAD_X].value[:, 0]).max()

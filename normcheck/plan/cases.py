@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from normcheck.case import Case, Layout, Method, Mode
-from normcheck.conventions import Convention
-from normcheck.conventions.catalogue import PYTORCH, Bias, EpsPlacement, Weight
+from normcheck.conventions.catalogue import PYTORCH, Bias, Weight
 from normcheck.dtype import DType
 from normcheck.errors import NormcheckError, NothingComparedError, ParameterError, UsageError
 from normcheck.fixtures import Fixture, OwnParams, select, unused
@@ -22,51 +21,21 @@ from normcheck.methods import (
     outputs,
     parameter_shape,
 )
-from normcheck.parameters import TABLE, Params, Shape, check_exclusive, row_of
+from normcheck.parameters import TABLE, Params, Shape
+from normcheck.plan.layers import (
+    MisfitError,
+    check_agreement,
+    check_fit,
+    made_for,
+    overlaid,
+    params_of,
+    with_arrays,
+)
+from normcheck.plan.selection import DEFAULT_FIXTURES, Plan, PlannedCase, Selection
+from normcheck.plan.selection import checked as checked_selection
 
 if TYPE_CHECKING:
     from normcheck.layer import Layer
-
-DEFAULT_FIXTURES = ("core",)
-EVERYWHERE = ("eps", "channel_axis")  # parameters of every method, or of the layout of x
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Selection:
-    """What to compare. Empty ``methods`` and ``fixtures`` mean all methods and the core fixtures, empty ``dtypes``
-    those in which a file has its arrays, float32 where it states none.
-
-    ``params`` are parameters by name, as text or as data; what is not among them is the fixture's own, or the default.
-    A method that keeps no running statistics has the first of ``modes`` alone, which are the same to it. ``only`` are
-    the ids of the cases that are wanted of all these; empty: all.
-    """
-
-    methods: Sequence[Method] = ()
-    fixtures: Sequence[str | Fixture] = ()
-    dtypes: Sequence[DType] = ()
-    modes: Sequence[Mode] = tuple(Mode)
-    params: Mapping[str, Any] = field(default_factory=dict)
-    convention: Convention = PYTORCH
-    gradients: bool = True
-    only: Collection[str] = ()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PlannedCase:
-    """A case and the fixture that it takes its data from."""
-
-    case: Case
-    fixture: Fixture
-    unsaid: Mode = Mode.TRAIN  # that of expected values which say none
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
-    """The cases to run, at least one, and what was left out and why."""
-
-    cases: tuple[PlannedCase, ...]
-    notes: tuple[str, ...] = field(default=())
-    as_stored: tuple[str, ...] = ()  # the files, by the fixture's name, whose arrays keep their dtypes
 
 
 def plan(selection: Selection, layers: Sequence[Layer] = ()) -> Plan:
@@ -79,7 +48,7 @@ def plan(selection: Selection, layers: Sequence[Layer] = ()) -> Plan:
     the user gives no others, and its arrays those of a file that has none. Of a tag's fixtures those are taken that
     fit it; where none does, they are made in its shape.
     """
-    selection = _checked(selection)
+    selection = checked_selection(selection)
     found = _Found()
     chosen = select(selection.fixtures or DEFAULT_FIXTURES)
     for fixture in chosen:
@@ -90,7 +59,7 @@ def plan(selection: Selection, layers: Sequence[Layer] = ()) -> Plan:
                 continue
             try:
                 found.add(_cases(fixture, method, selection, layers))
-            except _MisfitError:
+            except MisfitError:
                 found.misfits.setdefault(method, []).append(fixture)
             except NormcheckError as refusal:
                 if named and selection.methods:
@@ -105,7 +74,7 @@ def plan(selection: Selection, layers: Sequence[Layer] = ()) -> Plan:
             )
     for method, misfits in found.misfits.items():
         if not any(each.case.method is method for each in found.cases.values()):
-            for fixture in _made_for(layers[0], method, misfits):
+            for fixture in made_for(layers[0], method, misfits):
                 found.add(_cases(fixture, method, selection, layers))
     if not found.cases:
         raise _nothing(found, layers)
@@ -117,10 +86,6 @@ def plan(selection: Selection, layers: Sequence[Layer] = ()) -> Plan:
         notes=tuple(dict.fromkeys(found.notes)),
         as_stored=() if selection.dtypes else tuple(files),
     )
-
-
-class _MisfitError(Exception):
-    """A fixture of a tag that does not fit the layer that is to be called with it."""
 
 
 @dataclass(slots=True)
@@ -194,22 +159,6 @@ def _undecided(chosen: Sequence[Fixture], selection: Selection) -> Iterator[str]
             yield f"left out in {dtype}, in which they decide too little: {', '.join(names)}"
 
 
-def _checked(selection: Selection) -> Selection:
-    """The selection with parameters read; UsageError for those that no chosen method has, or that contradict."""
-    given = {name: row_of(name).value(value) for name, value in selection.params.items()}
-    check_exclusive(given)
-    methods = [definition(method) for method in selection.methods or Method]
-    for name in given:
-        if name not in EVERYWHERE and not any(name in own.parameters for own in methods):
-            valid = dict.fromkeys(each for own in methods for each in (*EVERYWHERE, *own.parameters))
-            chosen = " and ".join(f"{method} norm" for method in selection.methods)
-            flags = ", ".join(TABLE[each].flag for each in valid if TABLE[each].option)
-            raise UsageError(f"{TABLE[name].flag}: {chosen} has no such parameter; valid: {flags}")
-    if "eps" in given and selection.convention.eps_placement is EpsPlacement.NONE:
-        raise UsageError("--eps and --convention eps_placement=none contradict each other: give one")
-    return replace(selection, params=given)
-
-
 def _cases(
     fixture: Fixture, method: Method, selection: Selection, layers: Sequence[Layer]
 ) -> Iterator[PlannedCase]:
@@ -219,23 +168,23 @@ def _cases(
     own, named = definition(method), _named(fixture, selection)
     layer = layers[0] if layers else None
     in_dtypes = [fixture.dtypes_in(chosen) for chosen in selection.dtypes or (None,)]
-    for entry in _entries(fixture, method, selection, _brought(layer, method, in_dtypes[0]["x"])):
+    for entry in _entries(fixture, method, selection, params_of(layer, method, in_dtypes[0]["x"])):
         for dtypes in in_dtypes:
             dtype = dtypes["x"]
             if not _decides(fixture, dtype, selection):
                 continue
-            brought = _brought(layer, method, dtype)
-            given = _overlaid(entry.params, brought, selection.params)
+            brought = params_of(layer, method, dtype)
+            given = overlaid(entry.params, brought, selection.params)
             axis = fixture.channel_axis
             params = complete(method, fixture.shape, given, channel_axis=axis, guess=not fixture.file)
             if layer is not None:
-                _check_agreement(layer, brought, selection.params)
-                _check_fit(layer, method, fixture, params, where=where if named else None)
+                check_agreement(layer, brought, selection.params)
+                check_fit(layer, method, fixture, params, where=where if named else None)
             params = checked(method, fixture.shape, params, where=where)
             if not fixture.pooled and fixture.parameters & {"weight", "bias"}:
                 _check_parameters(fixture, method, params)
             shape = parameter_shape(method, fixture.shape, params)
-            used, of_layer = _with_arrays(layers, fixture, shape, dtype) if layers else (fixture, {})
+            used, of_layer = with_arrays(layers, fixture, shape, dtype) if layers else (fixture, {})
             without = [n for n in ("weight", "bias") if _lacks(used, own, entry, layer, n)]
             names = used.parameters.difference(without)
             residual = "residual" in names
@@ -284,74 +233,6 @@ def _layouts(fixture: Fixture, names: Collection[str], *, tracks: bool, gradient
     """Those of the arrays beside x that a case has."""
     there = {*names, *(["running_mean", "running_var"] if tracks else []), *(["grad_y"] if gradients else [])}
     return {name: layout for name, layout in fixture.layouts.items() if name in there}
-
-
-def _brought(layer: Layer | None, method: Method, dtype: DType) -> dict[str, Any]:
-    if layer is None:
-        return {}
-    from normcheck.fixtures.own import params_of  # imports NumPy, as the others here
-
-    return params_of(layer, method, dtype)
-
-
-def _with_arrays(
-    layers: Sequence[Layer], fixture: Fixture, shape: Shape, x: DType
-) -> tuple[Fixture, dict[str, DType]]:
-    """The fixture with the arrays that a layer brings, and their dtypes."""
-    from normcheck.fixtures.own import dtypes_of, with_arrays
-
-    found = with_arrays(layers, fixture, shape)
-    return found, dtypes_of(layers[0], found.parameters - fixture.parameters, x)
-
-
-def _made_for(layer: Layer, method: Method, fixtures: Sequence[Fixture]) -> list[Fixture]:
-    from normcheck.fixtures.own import made_for
-
-    return [made for each in fixtures if (made := made_for(layer, method, each)) is not None]
-
-
-def _overlaid(*given: Mapping[str, Any]) -> dict[str, Any]:
-    """Parameters from what counts least to what counts most; one of two that exclude each other ends the other."""
-    found: dict[str, Any] = {}
-    for each in given:
-        ended = {name for name in found if any(name in (TABLE[n].excludes, *_ended_by(n)) for n in each)}
-        found = {name: value for name, value in found.items() if name not in ended} | dict(each)
-    return found
-
-
-def _ended_by(name: str) -> Iterator[str]:
-    return (other for other in TABLE if TABLE[other].excludes == name)
-
-
-def _check_agreement(layer: Layer, brought: Mapping[str, Any], given: Mapping[str, Any]) -> None:
-    """ParameterError where the user asks for other parameters than the layer was made with."""
-    for name in brought.keys() & given.keys():
-        kind = TABLE[name].kind
-        own, asked = kind.brief(brought[name]), kind.brief(given[name])
-        if brought[name] != given[name]:
-            raise ParameterError(
-                f"{TABLE[name].flag} {asked}: {layer.backend} is a layer with a {name} of its own, {own}; "
-                "leave the option out, or make another layer"
-            )
-
-
-def _check_fit(layer: Layer, method: Method, fixture: Fixture, params: Params, where: str | None) -> None:
-    """ParameterError where the layer cannot be called with the x of a fixture that the user named, which ``where``
-    says; _MisfitError where that is a tag's.
-    """
-    from normcheck.fixtures.own import misfit
-
-    try:
-        params = checked(method, fixture.shape, params, where=where or "")
-    except NormcheckError:  # it has not even the axes, or not so many channels
-        if where is not None:
-            raise
-        raise _MisfitError from None
-    if (reason := misfit(layer, method, fixture.shape, params)) is None:
-        return
-    if where is None:
-        raise _MisfitError
-    raise ParameterError(f"{where}: {reason}")
 
 
 def _lacks(fixture: Fixture, own: Definition, entry: OwnParams, layer: Layer | None, name: str) -> bool:
