@@ -129,13 +129,17 @@ def _slope(a: Array, c: Array) -> float:
     if a[top] <= middle:
         return 0.0
     left, right = (0.0, 0.0), (float(a[top]), float(c[top]))
+    height = (
+        -1.0
+    )  # of the line at the mean: each step raises it, but for roundoffs, which would go round in circles
     while True:
         slope = (right[1] - left[1]) / (right[0] - left[0])
-        above = c - slope * a
-        furthest = int(np.argmax(above))
+        reached = left[1] + slope * (middle - left[0])
+        if not reached > height:
+            return max(slope, 0.0)
+        height = reached
+        furthest = int(np.argmax(c - slope * a))
         point = float(a[furthest]), float(c[furthest])
-        if above[furthest] <= right[1] - slope * right[0] or point in (left, right):
-            return slope
         left, right = (point, right) if point[0] <= middle else (left, point)
 
 

@@ -126,6 +126,20 @@ def test_what_sound_code_needs_serves_other_data_of_the_same_kind(dtype: DType, 
     assert all(given.each_other.passes(a, b) for a in ys for b in ys)
 
 
+@pytest.mark.parametrize("method", Method)
+@pytest.mark.parametrize("fixture", ["ncl", "nhwc", "odd", "mixed", "n-2"])
+def test_roundoffs_do_not_keep_the_line_from_being_found(method: Method, fixture: str) -> None:
+    """Many points are on one line but for a roundoff."""
+    assert audited(method, fixture=fixture).findings[0].honest_accused == ()
+
+
+def test_points_on_one_line_are_no_endless_search() -> None:
+    a = np.linspace(0.1, 1.0, 1000)
+    for slope in np.linspace(1e-7, 1e-6, 200):
+        found = lowest("it", a, slope * a + 1e-7)
+        assert slope <= found.rtol * (1 + 1e-6) <= 1.2 * slope
+
+
 def test_an_output_of_zeros_needs_an_atol_alone() -> None:
     assert lowest("it", np.zeros(3), np.array([0.0, 0.25, 0.125])) == Tolerance(
         name="it", rtol=0.0, atol=0.25
