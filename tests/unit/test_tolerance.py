@@ -39,6 +39,7 @@ def planned(
     fixture: object = None,
     convention: Convention = PYTORCH,
     offset: int = 0,
+    **params: str,
 ) -> PlannedCase:
     selection = Selection(
         methods=(method,),
@@ -46,6 +47,7 @@ def planned(
         dtypes=(dtype,),
         modes=(Mode.TRAIN,),
         gradients=False,
+        params=params,
         convention=convention,
     )
     return moved(plan(selection).cases[0], offset)
@@ -204,6 +206,7 @@ def test_broken_ones_are_every_other_value_of_the_catalogue(method: Method) -> N
     of_batch = {"centered"} if method is Method.BATCH else set()  # it keeps a running mean
     assert keys == KEYS.keys() - {*OF_STATE, "residual_sum", *of_batch}
     assert (names.keys() >= ONE_PASS.keys()) is (method is not Method.RMS)
+    assert {"stats_dtype=float64", "stats_dtype=float32"}.isdisjoint(names), "finer is not broken"
 
 
 @pytest.mark.parametrize(
@@ -236,6 +239,8 @@ def test_not_finite_or_empty_results_have_no_tolerance() -> None:
     for fixture in ("one-nan", "one-inf"):
         with pytest.raises(FixtureError, match="not finite"):
             audited(Method.LAYER, fixture=fixture)
+    with pytest.raises(FixtureError, match="nothing bounds its error"):
+        audited(Method.LAYER, fixture="constant", convention=parse(("eps_placement=outside_sqrt",)), eps="0")
     with pytest.raises(FixtureError, match="y is empty"):
         audited(Method.LAYER, fixture="empty-batch")
     with pytest.raises(FixtureError, match="standard deviation of x is 0"):
