@@ -21,6 +21,7 @@ _BY_CLICK = frozenset({"-h", "--help", "--version"})
 COMMANDS = {
     "compare": "Run the methods on the backends and say which are right.",
     "record": "Save a backend's outputs for comparison on another machine.",
+    "tolerance": "Show the rtol and atol that assert_close needs, and audit yours.",
     "explain": "Show which elements share statistics, as a coloured picture.",
     "backends": "List the backends, their versions, and why some cannot be used here.",
     "fixtures": "List the input data and its purpose.",

@@ -36,7 +36,7 @@ def test_the_model_comes_without_numpy(tmp_path: Path) -> None:
     [
         ["--help"],
         ["--version"],
-        *([command, "--help"] for command in ("compare", "explain", "backends", "fixtures")),
+        *([command, "--help"] for command in ("compare", "tolerance", "explain", "backends", "fixtures")),
     ],
     ids=" ".join,
 )
