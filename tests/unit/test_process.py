@@ -113,7 +113,9 @@ def test_children_are_found_where_the_kernel_does_not_list_them(monkeypatch: pyt
         )
         found = lifeline._children()
         assert child.pid in found
-        assert set(listed) <= set(found)  # the kernel lists those of one thread, which is all that a keeper has
+        assert set(listed) <= set(
+            found
+        )  # the kernel lists those of one thread, which is all that a keeper has
     finally:
         monkeypatch.undo()
         child.kill()
