@@ -18,7 +18,8 @@ from functools import partial
 import numpy as np
 import torch
 
-from normcheck import DType, Method, Output
+from normcheck.case import Method, Output
+from normcheck.dtype import DType
 from normcheck.judge.array import Bound, judge
 from normcheck.methods import partition_of
 from normcheck.oracle import Inputs, evaluate

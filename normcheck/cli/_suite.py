@@ -129,7 +129,7 @@ def _spelled(row: click.Parameter, value: Any, where: str) -> Any:
 
 def _located(row: click.Parameter, text: str, config: Config) -> str:
     """Files are named from the directory of the configuration, wherever the command is run."""
-    from normcheck.run.backends import moved
+    from normcheck.backend import moved
 
     assert config.path is not None  # noqa: S101 (it has a suite)
     folder = os.path.dirname(config.path)

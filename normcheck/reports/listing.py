@@ -15,8 +15,8 @@ from normcheck.printable import printable
 from normcheck.reports.terminal import write
 
 if TYPE_CHECKING:
+    from normcheck.backend import BackendStatus
     from normcheck.fixtures import Fixture, OwnParams
-    from normcheck.run.probe import BackendStatus
 
 
 def show_backends(found: Sequence[BackendStatus], console: Console) -> None:

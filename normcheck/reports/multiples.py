@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
+from normcheck.backend import host_in
 from normcheck.report import Comparison, Report
 from normcheck.reports.text import roundoffs
-from normcheck.run.backends import host_of
 
 
 def multiples(report: Report, results: Iterable[Comparison]) -> Mapping[int, str]:
@@ -15,7 +15,7 @@ def multiples(report: Report, results: Iterable[Comparison]) -> Mapping[int, str
     own = {(r.case.id, r.backend): r.backward_error for r in found}
     said = {}
     for result in found:
-        host = host_of(report.arguments.get(result.backend, ""))
+        host = host_in(report.arguments.get(result.backend, ""))
         base = own.get((result.case.id, host)) if host != result.backend else None
         if base and result.backward_error is not None and result.verdict.compared:
             said[id(result)] = f"{roundoffs(result.backward_error / base)}×"

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from normcheck.backend import host_in
 from normcheck.change import Change, Since, Trend
 from normcheck.report import Report
 from normcheck.reports.text import MARKS, plural, roundoffs
 from normcheck.reports.view import Line, Role, Span
-from normcheck.run.backends import host_in
 from normcheck.verdict import Verdict
 
 SHOWN = 10  # changes of a kind

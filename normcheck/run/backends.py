@@ -11,18 +11,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from normcheck.backend import ARGUMENT, FILE
 from normcheck.backends import BUILTIN, DEFAULT, Entry, entry_of, missing, registered
 from normcheck.case import Method
 from normcheck.errors import TargetError, UnknownNameError, UsageError
 from normcheck.methods import usual_keywords
 from normcheck.report import EXPECTED
 
-FILE = "file"  # the host of recordings
 GRAMMAR = "[ALIAS=]NAME[OPTION=VALUE,…][@PYTHON], [ALIAS=]HOST:TARGET or [ALIAS=]file:RECORDING"
-_ARGUMENT = re.compile(
-    r"(?:(?P<alias>[^=:\[\]@]*)=)?(?P<host>[^:\[\]@=]*)(?:\[(?P<options>[^\]]*)\])?(?:(?P<kind>[:@])(?P<rest>.*))?",
-    re.DOTALL,
-)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,7 +46,7 @@ class BackendSpec:
         """Read ``torch``, ``flax.linen[use_fast_variance=False]``, ``mine=torch:path/to/file.py:attribute``,
         ``old=torch@path/to/python`` or ``gpu=file:run.safetensors``.
         """
-        parts = _ARGUMENT.fullmatch(text)
+        parts = ARGUMENT.fullmatch(text)
         if parts is None:
             raise UsageError(f"backend {text!r}: write {GRAMMAR}")
         alias, host, rest = parts["alias"], parts["host"], parts["rest"] or ""
@@ -138,31 +134,10 @@ def backend_specs(names: Iterable[str | BackendSpec]) -> tuple[tuple[BackendSpec
     return usable, notes
 
 
-def host_of(argument: str) -> str:
-    """The framework that a ``--backend`` names, whether or not it can be used; empty where it names none."""
-    parts = _ARGUMENT.fullmatch(argument)
-    return parts["host"] if parts else ""
-
-
-def moved(text: str, folder: str) -> str:
-    """A ``--backend`` as it is to be written elsewhere: its files are named from ``folder``."""
-    parts = _ARGUMENT.fullmatch(text)
-    if parts is None or not parts["rest"]:
-        return text
-    is_module = parts["kind"] == ":" and parts["host"] != FILE and not re.search(r"\.py:", parts["rest"])
-    return text if is_module else text[: parts.start("rest")] + os.path.join(folder, parts["rest"])
-
-
 def _existing(path: str, text: str) -> str:
     if not Path(path).is_file():
         raise TargetError(f"backend {text!r}: no such file: {path}")
     return path
-
-
-def host_in(argument: str) -> str:
-    """The host that an argument of ``--backend`` names; empty for a recording, and where that cannot be told."""
-    parts = _ARGUMENT.fullmatch(argument)
-    return parts["host"] if parts is not None and parts["host"] != FILE else ""
 
 
 def check_alias(alias: str, text: str) -> None:

@@ -3,30 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from typing import Any
 
+from normcheck.backend import BackendStatus
 from normcheck.backends import missing, registered
 from normcheck.errors import UnknownNameError
 from normcheck.options import DEFAULT_TIMEOUT
 from normcheck.run.backends import BackendSpec
 from normcheck.run.process import WorkerProcess
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BackendStatus:
-    """A backend's environment once its framework is imported, or why it cannot be used.
-
-    ``offers`` has for each method the dtypes, whether it has gradients and running statistics, and in words what it
-    ``lacks``.
-    """
-
-    name: str
-    environment: Mapping[str, Any]
-    offers: Mapping[str, Mapping[str, Any]]
-    reason: str | None
 
 
 def probe_backends(names: Iterable[str] = ()) -> tuple[BackendStatus, ...]:

@@ -10,10 +10,11 @@ from dataclasses import replace
 from types import ModuleType
 from typing import Any
 
+from normcheck.backend import FILE
 from normcheck.backends import BUILTIN
 from normcheck.errors import TargetError
 from normcheck.report import EXPECTED
-from normcheck.run.backends import FILE, BackendSpec
+from normcheck.run.backends import BackendSpec
 from normcheck.run.inprocess import spec_of
 
 NAMELESS = "yours"

@@ -11,11 +11,12 @@ from driver import compare, verdicts, wrong
 from support import CHECKOUT, in_one_place, require_backend
 
 import normcheck
+from normcheck.backend import BackendStatus
 from normcheck.backends import BUILTIN, DEFAULT, missing
 from normcheck.case import Method, Mode, Output
 from normcheck.report import EXPECTED, Report
 from normcheck.reports.listing import matrix_row, why_not
-from normcheck.run.probe import BackendStatus, probe_backends
+from normcheck.run.probe import probe_backends
 from normcheck.verdict import Verdict
 
 pytestmark = pytest.mark.usefixtures("kept_workers")
