@@ -9,7 +9,6 @@ This module finds the file and says what is in it; what an entry or a suite mean
 from __future__ import annotations
 
 import contextlib
-import difflib
 import os
 import re
 import tomllib
@@ -18,7 +17,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from normcheck.errors import ConfigError
+from normcheck.errors import ConfigError, UnknownNameError
 
 OWN_FILE, PROJECT_FILE = "normcheck.toml", "pyproject.toml"
 _KEYS = ("known", "suites")
@@ -110,9 +109,7 @@ def check_keys(table: Iterable[str], valid: Iterable[str], where: str) -> None:
     valid = list(valid)
     for key in table:
         if key not in valid:
-            near = difflib.get_close_matches(key, valid, n=1, cutoff=0.5)
-            meant = f" Did you mean {near[0]!r}?" if near else ""
-            raise ConfigError(f"{where}: unknown key {key!r}.{meant} Valid: {', '.join(valid)}")
+            raise ConfigError(f"{where}: {UnknownNameError('key', key, valid)}")
 
 
 def tables(table: Mapping[str, Any], key: str, where: str) -> tuple[Mapping[str, Any], ...]:

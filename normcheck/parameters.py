@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import reprlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -256,6 +256,13 @@ def row_of(name: str) -> Parameter:
     if name not in TABLE:
         raise UnknownNameError("parameter", name, TABLE)
     return TABLE[name]
+
+
+def ended_by(names: Iterable[str]) -> set[str]:
+    """The parameters that say in another way what one of ``names`` says."""
+    names = set(names)
+    ends = {TABLE[name].excludes for name in names & TABLE.keys()}
+    return {name for name, row in TABLE.items() if name in ends or row.excludes in names}
 
 
 def check_exclusive(given: Mapping[str, Any]) -> None:

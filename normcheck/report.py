@@ -35,6 +35,11 @@ class Known:
     reason: str
     link: str | None = None
 
+    @property
+    def words(self) -> str:
+        """The reason, and behind it the link."""
+        return f"{self.reason} ({self.link})" if self.link else self.reason
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Growth:
@@ -313,12 +318,17 @@ class Report:
             return Verdict.PASS
         if not counts and self.results:  # all of it is known, and none of it was compared
             counts = Counter(self.counts())
-        if self.baseline is not None and not self.baseline.compared:
+        if self.misses_baseline:
             counts[Verdict.ERROR] += 1
         if counts[Verdict.UNSUPPORTED] and self.exit_code in {ExitCode.BACKEND, ExitCode.NOTHING_COMPARED}:
             failed = (v for v in SEVERITY[: SEVERITY.index(Verdict.LOOSE)] if counts[v])
             return next(failed, Verdict.UNSUPPORTED)
         return next((verdict for verdict in SEVERITY if counts[verdict]), Verdict.ERROR)
+
+    @property
+    def misses_baseline(self) -> bool:
+        """True where there is a baseline, and nothing was compared with it."""
+        return self.baseline is not None and not self.baseline.compared
 
     def _worse(self) -> bool:
         return self.baseline is not None and bool(self.baseline.failures)
@@ -347,8 +357,7 @@ class Report:
             return ExitCode.NOTHING_COMPARED
         if self.uncovered():
             return ExitCode.BACKEND
-        no_baseline = self.baseline is not None and not self.baseline.compared
-        return ExitCode.NOTHING_COMPARED if no_baseline else ExitCode.OK
+        return ExitCode.NOTHING_COMPARED if self.misses_baseline else ExitCode.OK
 
 
 _FAILING = {Verdict.FAIL, Verdict.ERROR, Verdict.CRASH, Verdict.TIMEOUT, Verdict.UNAVAILABLE}

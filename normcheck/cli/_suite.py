@@ -15,11 +15,11 @@ import click
 from click.core import ParameterSource
 
 from normcheck.config import Config, check_keys, tables
-from normcheck.conventions.catalogue import parse
+from normcheck.conventions.catalogue import parse, spelled
 from normcheck.errors import ConfigError, NormcheckError, UnknownNameError, UsageError
 from normcheck.fixtures import SUFFIXES
-from normcheck.ledger.read import Ledger, entries_of, ledger_of
-from normcheck.parameters import TABLE
+from normcheck.ledger.read import Ledger, entries_of
+from normcheck.parameters import TABLE, ended_by
 
 _ON_THE_COMMAND_LINE = frozenset(
     {"suite", "config", "no_config", "write_known", "format_name", "output", "quiet", "verbose"}
@@ -36,12 +36,11 @@ class Suite:
     ledger: Ledger
 
 
-def suites_of(config: Config, ctx: click.Context) -> dict[str, Suite]:
-    """The suites of a configuration as options of the command of ``ctx``.
+def suites_of(config: Config, ledger: Ledger, ctx: click.Context) -> dict[str, Suite]:
+    """The suites of a configuration, whose ledger is ``ledger``, as options of the command of ``ctx``.
 
     All are read, so that a mistake does not wait until its suite is run. ConfigError for unknown keys and values.
     """
-    ledger = ledger_of(config)
     return {name: _suite(name, table, config, ledger, ctx) for name, table in config.suites.items()}
 
 
@@ -60,9 +59,8 @@ def chosen(name: str, suites: Mapping[str, Suite], config: Config) -> Suite:
 def merged(options: Mapping[str, Any], suite: Suite, ctx: click.Context) -> dict[str, Any]:
     """``options`` with those of the suite where the command line says nothing."""
     typed = {name for name in options if ctx.get_parameter_source(name) is not ParameterSource.DEFAULT}
-    ended = {row.excludes for name in typed if (row := TABLE.get(name)) is not None}
-    ended |= {name for name, row in TABLE.items() if row.excludes in typed}
-    said = {name: value for name, value in suite.options.items() if name not in typed | ended}
+    ended = typed | ended_by(typed)
+    said = {name: value for name, value in suite.options.items() if name not in ended}
     return {**options, **said}
 
 
@@ -108,9 +106,7 @@ def _value(row: click.Parameter, value: Any, where: str, config: Config, ctx: cl
 def _texts(value: Any, where: str) -> Iterator[str]:
     """The texts of an array, or of a table of keys and values, as conventions may be written."""
     if isinstance(value, dict):
-        value = [
-            f"{key}={str(each).lower() if isinstance(each, bool) else each}" for key, each in value.items()
-        ]
+        value = [f"{key}={spelled(each)}" for key, each in value.items()]
     if not (isinstance(value, list) and value and all(isinstance(each, str) for each in value)):
         raise ConfigError(f"{where} is {value!r}; it must be an array of texts, and not empty")
     yield from value

@@ -149,7 +149,8 @@ def _compare(
         found = configuration.NO_CONFIG
     else:
         found = configuration.find() if config is None else configuration.read(Path(config))
-    known, suites = ledger_of(found), _suite.suites_of(found, ctx)
+    known = ledger_of(found)
+    suites = _suite.suites_of(found, known, ctx)
     if suite is not None:
         if no_config:
             raise UsageError("--suite and --no-config contradict each other: give one")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from normcheck.case import Method
@@ -10,7 +10,7 @@ from normcheck.dtype import DType
 from normcheck.errors import NormcheckError, ParameterError
 from normcheck.fixtures import Fixture
 from normcheck.methods import checked
-from normcheck.parameters import TABLE, Params, Shape
+from normcheck.parameters import TABLE, Params, Shape, ended_by
 
 if TYPE_CHECKING:
     from normcheck.layer import Layer
@@ -50,13 +50,9 @@ def overlaid(*given: Mapping[str, Any]) -> dict[str, Any]:
     """Parameters from what counts least to what counts most; one of two that exclude each other ends the other."""
     found: dict[str, Any] = {}
     for each in given:
-        ended = {name for name in found if any(name in (TABLE[n].excludes, *_ended_by(n)) for n in each)}
+        ended = ended_by(each)
         found = {name: value for name, value in found.items() if name not in ended} | dict(each)
     return found
-
-
-def _ended_by(name: str) -> Iterator[str]:
-    return (other for other in TABLE if TABLE[other].excludes == name)
 
 
 def check_agreement(layer: Layer, brought: Mapping[str, Any], given: Mapping[str, Any]) -> None:

@@ -121,5 +121,5 @@ def summary(report: Report) -> Iterator[Line]:
         yield (Span(f"allowed backward error set by --max-backward-error: {report.max_backward_error:g}"),)
     for backend, method in report.uncovered():
         yield (Span(f"{backend} was not compared in any case of {method} norm", Role.BAD),)
-    if report.baseline is not None and not report.baseline.compared:
+    if report.baseline is not None and report.misses_baseline:
         yield (Span(f"nothing was compared with the baseline {report.baseline.file}", Role.BAD),)

@@ -75,8 +75,7 @@ def _known(report: Report) -> Iterator[str]:
     counts: dict[tuple[str, str], int] = {}
     for result in report.results:
         if result.known is not None:
-            link = f" ({result.known.link})" if result.known.link else ""
-            key = (result.backend, f"{result.known.reason}{link}")
+            key = (result.backend, result.known.words)
             counts[key] = counts.get(key, 0) + 1
     for (backend, reason), count in counts.items():
         yield _command("notice", f"known: {backend}", f"{reason}: {plural(count, 'comparison')}")

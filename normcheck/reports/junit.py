@@ -90,8 +90,7 @@ def _new_suite(root: Element, name: str, report: Report) -> Element:
 def _told(case: Element, result: Comparison, outcome: Outcome, change: Change | None, report: Report) -> None:
     """What a comparison that is no plain pass says."""
     if outcome is Outcome.KNOWN and result.known is not None:
-        link = f" ({result.known.link})" if result.known.link else ""
-        SubElement(case, "skipped", type="known", message=one_line(f"known: {result.known.reason}{link}"))
+        SubElement(case, "skipped", type="known", message=one_line(f"known: {result.known.words}"))
     elif outcome is Outcome.SKIPPED:
         message = one_line(f"{result.verdict}: {result.reason or 'other cases decide it'}")
         SubElement(case, "skipped", type=result.verdict.value, message=message)

@@ -53,7 +53,7 @@ def _outcome(result: Comparison, *, red: bool, grown: bool) -> Outcome:
 def troubles(report: Report) -> list[str]:
     """What fails the run and is of no comparison: stale entries of the ledger, nothing that was compared."""
     found = [f"stale: {problem}" for problem in report.stale]
-    if report.baseline is not None and not report.baseline.compared:
+    if report.baseline is not None and report.misses_baseline:
         found.append(f"nothing was compared with the baseline {report.baseline.file}")
     if report.exit_code is not ExitCode.OK and not found:
         red = any(outcome.red for _, outcome, _ in outcomes(report))

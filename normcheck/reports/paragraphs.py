@@ -154,6 +154,5 @@ def _known(results: Iterable[Comparison]) -> Iterator[Line]:
             occasions.setdefault((result.backend, result.known), []).append(result)
     for (backend, known), found in occasions.items():
         verdicts = " and ".join(dict.fromkeys(result.verdict.value for result in found))
-        link = f" ({known.link})" if known.link else ""
-        text = f"{backend}: {known.reason}{link}: {verdicts} in {plural(len(found), 'comparison')}"
+        text = f"{backend}: {known.words}: {verdicts} in {plural(len(found), 'comparison')}"
         yield (Span(f"{KNOWN} known  ", Role.KNOWN), Span(text))
